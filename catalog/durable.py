@@ -1,0 +1,138 @@
+"""The only place that calls `fsync`, `syncfs`, `Path.replace` and `os.link` on our own state.
+
+Invariant: when a function here returns, what it wrote survives a power cut, name included. The order is always
+data, then file metadata, then the directory that names it (SYNC point 7; POSIX promises no more than that).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from catalog.errors import StorageError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_T = TypeVar("_T")
+
+TEMPORARY_SUFFIX = ".part-"
+
+
+def storage(action: Callable[[], _T], where: object) -> _T:
+    """Run `action`; an `OSError` of the disk becomes the `StorageError` that tells what to do."""
+    try:
+        return action()
+    except OSError as error:
+        raise storage_error(error, where) from error
+
+
+def storage_error(error: OSError, where: object) -> StorageError:
+    """Return the refusal that fits `error`: full, read-only or failing disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError("E-DISK-FULL", where=where)
+    if error.errno == errno.EROFS:
+        return StorageError("E-READ-ONLY", where=where)
+    return StorageError("E-IO", where=where, found=error.strerror or error)
+
+
+def sync_file(path: Path) -> None:
+    """Make the data of the file at `path` durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_data(handle: int) -> None:
+    """Make the data written so far through the open file `handle` durable (its length included)."""
+    os.fdatasync(handle)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in the directory at `path` durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Make everything written to the filesystem of `path` durable: cheaper than one fsync per file of a batch."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        if _libc.syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(handle)
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace the file at `path` by `data` in one durable step; a reader sees the old bytes or the new ones."""
+    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def publish_file(staged: Path, path: Path) -> None:
+    """Move `staged` to `path` (same filesystem) in one durable step, replacing what is there."""
+    sync_file(staged)
+    staged.replace(path)
+    sync_directory(path.parent)
+
+
+def link(staged: Path, path: Path) -> bool:
+    """Link `staged` to the new name `path`; return False where that name exists. Not durable until synced."""
+    try:
+        os.link(staged, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def rename_directory(staged: Path, path: Path) -> None:
+    """Give the synced directory `staged` its final name `path`, durably; `path` must not exist or be empty."""
+    staged.replace(path)
+    sync_directory(path.parent)
+
+
+def make_directory(path: Path, *, mode: int = 0o755) -> None:
+    """Create `path` and its missing parents, each durably named in its own parent."""
+    missing = []
+    step = path
+    while not step.exists():
+        missing.append(step)
+        step = step.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=mode, exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """Make each file and directory of `paths` durable."""
+    for path in paths:
+        sync_directory(path) if path.is_dir() else sync_file(path)
+
+
+def copy_stream(source: BinaryIO, target: BinaryIO, *, block_bytes: int = 1 << 20) -> int:
+    """Copy until the end of `source`; return the number of bytes copied."""
+    total = 0
+    while block := source.read(block_bytes):
+        target.write(block)
+        total += len(block)
+    return total
