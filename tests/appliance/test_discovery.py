@@ -232,7 +232,7 @@ def test_avahi_sees_what_we_announce(cable: Cable, tmp_path: Path) -> None:
             time.sleep(0.05)
         avahi = subprocess.Popen([*inside, daemon], env=environment, stderr=subprocess.DEVNULL)
         try:
-            seen = {kind: "" for kind in ("_shuxiang._tcp", "_http._tcp")}
+            seen = dict.fromkeys(("_shuxiang._tcp", "_http._tcp"), "")
             deadline = time.monotonic() + 30
             while not all(BOX_ID in lines for lines in seen.values()) and time.monotonic() < deadline:
                 time.sleep(0.5)
