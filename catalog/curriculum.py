@@ -260,3 +260,28 @@ def stage_of_grade(grade: str) -> str | None:
         return None
     number = int(grade[1:])
     return "primary" if number <= 6 else "junior" if number <= 9 else "senior" if number <= 12 else None
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Return a sort key in which numbers, Chinese ones included, count as numbers: 第二单元 before 第十单元."""
+    key: list[tuple[int, int, str]] = []
+    for digits, chinese, rest in re.findall(
+        r"(\d+)|([零一二三四五六七八九十百]+)|([^\d零一二三四五六七八九十百]+)",
+        unicodedata.normalize("NFKC", text),
+    ):
+        if rest:
+            key.append((1, 0, rest))
+        else:
+            key.append((0, int(digits) if digits else _chinese_number(chinese), ""))
+    return key
+
+
+def _chinese_number(text: str) -> int:
+    total = current = 0
+    for word in text:
+        if word in _DIGITS:
+            current = _DIGITS[word]
+        else:
+            total += (current or 1) * (10 if word == "十" else 100)
+            current = 0
+    return total + current

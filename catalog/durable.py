@@ -96,10 +96,15 @@ def publish_file(staged: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
-def link(staged: Path, path: Path) -> bool:
-    """Link `staged` to the new name `path`; return False where that name exists. Not durable until synced."""
+def move(staged: Path, path: Path) -> None:
+    """Give the synced file `staged` the name `path` (same filesystem). The name is not durable until synced."""
+    staged.replace(path)
+
+
+def link(existing: Path, path: Path) -> bool:
+    """Link `existing` to the new name `path`; return False where that name exists. Not durable until synced."""
     try:
-        os.link(staged, path)
+        os.link(existing, path)
     except FileExistsError:
         return False
     return True

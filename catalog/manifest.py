@@ -87,29 +87,48 @@ def read_bundle_line(line: bytes, where: object) -> Bundle:
         and isinstance(head.get("publisher"), str)
     ):
         raise ContentError("E-MANIFEST", where=where, expected="bundle line", found=line[:80])
-    return Bundle(id=head["bundle"], version=head["version"], title=head["title"], publisher=head["publisher"])
+    return Bundle(
+        id=head["bundle"], version=head["version"], title=head["title"], publisher=head["publisher"]
+    )
 
 
-def read_manifest(lines: Iterable[bytes], where: object = "") -> tuple[Bundle, Iterator[tuple[Resource, bytes]]]:
-    """Return the bundle and a stream of (resource, its line without newline) of a manifest.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One resource line of a manifest: its id, and its bytes without the newline; parsed only when asked."""
 
-    Raises `ContentError` (at the call for the head, while iterating for a line) where a line is not JSON, not a
-    valid record, longer than 4 MiB, or not after the one before it by id.
+    id: str
+    data: bytes
+    where: str
+
+    def resource(self) -> Resource:
+        """Return the record of this line; raise `ContentError` E-RECORD or E-NAME."""
+        return Resource.from_json(_json_line(self.data, self.where), where=self.where)
+
+
+def read_manifest(lines: Iterable[bytes], where: object = "") -> tuple[Bundle, Iterator[Line]]:
+    """Return the bundle and a stream of the resource lines of a manifest.
+
+    Records are parsed lazily, so that a reader who compares bytes with what it has pays only for what changed.
+    Raises `ContentError` (at the call for the head, while iterating for a line) where a line is not JSON, has no
+    id, is longer than 4 MiB, or is not after the one before it by id.
     """
     stream = iter(lines)
     bundle = read_bundle_line(next(stream, b""), where)
-    return bundle, _read_resources(stream, where)
+    return bundle, _read_lines(stream, where)
 
 
-def _read_resources(lines: Iterator[bytes], where: object) -> Iterator[tuple[Resource, bytes]]:
+def _read_lines(lines: Iterator[bytes], where: object) -> Iterator[Line]:
     last = ""
     for number, line in enumerate(lines, start=2):
         place = f"{where}:{number}"
-        resource = Resource.from_json(_json_line(line, place), where=place)
-        if resource.id <= last:
-            raise ContentError("E-MANIFEST", where=place, expected=f"id after {last}", found=resource.id)
-        last = resource.id
-        yield resource, line.rstrip(b"\n")
+        data = _json_line(line, place)
+        found = data.get("id") if isinstance(data, dict) else None
+        if not isinstance(found, str) or found <= last:
+            raise ContentError(
+                "E-MANIFEST", where=place, expected=f"id after {last!r}", found=repr(found)[:80]
+            )
+        last = found
+        yield Line(found, line.rstrip(b"\n"), place)
 
 
 def _json_line(line: bytes, where: object) -> object:
