@@ -128,6 +128,19 @@ class Reader:
             )
         return found
 
+    def wanted(self, numbers: Iterable[int]) -> Iterator[tuple[int, Resource]]:
+        """Stream (number, record) of these resources: what a plan is made of."""
+        for number in numbers:
+            row = self._db.execute("SELECT record FROM resources WHERE number = ?", (number,)).fetchone()
+            if row:
+                yield number, Resource.from_stored(json.loads(row[0]))
+
+    def serving_blobs(self) -> Iterator[str]:
+        """Stream the hashes of older files that pages still use: they must stay until the new ones are here."""
+        for (serving,) in self._db.execute("SELECT serving FROM resources WHERE serving IS NOT NULL"):
+            for file in json.loads(serving):
+                yield file["sha256"]
+
     def cached_numbers(self) -> list[int]:
         """Return the numbers of the resources that pages can open, ascending."""
         rows = self._db.execute(
