@@ -378,4 +378,11 @@ MESSAGES: dict[str, Message] = {
         "核对地址",
         "check the address",
     ),
+    "E-ROAD-DATA": Message(
+        37,
+        "收到的不是所要的数据",
+        "something else than the data came",
+        "核对地址，或换一条通道",
+        "check the address, or try another road",
+    ),
 }
