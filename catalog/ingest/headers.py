@@ -1,7 +1,7 @@
 """The column names of lists: what suppliers write above a column, and the field it means.
 
 The fields are those of `catalog.resource` plus the ones only a list has: `grade_volume`, `unit`, `lesson`, `period`,
-`file`, `subtitle`, `cover`, and `ignored` for columns that say nothing about the resource.
+`file`, `file_path`, `subtitle`, `cover`, and `ignored` for columns that say nothing about the resource.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ description: 简介 描述 内容简介 资源简介 说明 摘要 内容描述
 knowledge: 知识点 知识点名称 涉及知识点
 duration_seconds: 时长 播放时长 视频时长 时长（秒） duration
 pages: 页数
-file: 文件 文件名 文件名称 完整路径 路径 文件路径 资源路径 存储路径 附件 源文件 视频文件 资源文件 filename filepath
+file: 文件 文件名 文件名称 附件 源文件 视频文件 资源文件 filename
+file_path: 完整路径 路径 文件路径 资源路径 存储路径 文件夹 所在文件夹 filepath
 files: 全部文件
 subtitle: 字幕 字幕文件 subtitles
 cover: 封面 封面图 缩略图 封面图片 封面文件 thumb thumbnail
@@ -78,7 +79,7 @@ _FIELD_OF: Mapping[str, str] = MappingProxyType(
 )
 
 FIELDS = frozenset(_FIELD_OF.values())
-IDENTITY_FIELDS = frozenset({"id", "title", "file"})
+IDENTITY_FIELDS = frozenset({"id", "title", "file", "file_path"})
 _HEADER_MINIMUM = 2
 
 
@@ -94,6 +95,6 @@ def field_of(header: str) -> str | None:
 def is_header(cells: list[str]) -> int:
     """Return how many known columns the row `cells` names, or 0 where it cannot be a header row."""
     fields = {field for cell in cells if cell and (field := field_of(cell))}
-    if not fields & {"title", "file"}:
+    if not fields & {"title", "file", "file_path"}:
         return 0
     return len(fields) if len(fields) >= _HEADER_MINIMUM or len([c for c in cells if c]) == 1 else 0
