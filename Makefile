@@ -1,0 +1,60 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both begin with `make setup`.
+
+PYTHON ?= python3
+VENV := .venv
+TEST_VENV := .venv-test
+
+# What the program runs beside itself, from Debian: roads, media, documents, speech and fonts of the sample county.
+DEBIAN := rsync ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
+# What only the tests need: a browser, a filesystem in user space, network namespaces, mDNS cross-check.
+DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs util-linux mount iproute2 procps avahi-daemon avahi-utils dbus
+
+# Continuous integration runs the slow tests as well.
+MARKS := $(if $(CI),,-m "not slow")
+JOBS ?= 2
+
+.PHONY: setup setup-test demo test test-slow check format bench docs lock debian debian-test
+
+setup: debian $(VENV)/.stamp
+
+debian:
+	@./tools/debian-packages $(DEBIAN)
+
+debian-test:
+	@./tools/debian-packages $(DEBIAN) $(DEBIAN_TEST)
+
+$(VENV)/.stamp: requirements.txt requirements-build.txt pyproject.toml
+	@./tools/make-venv $(PYTHON) $(VENV) requirements.txt
+
+$(TEST_VENV)/.stamp: requirements-test.txt requirements-build.txt pyproject.toml
+	@./tools/make-venv $(PYTHON) $(TEST_VENV) requirements-test.txt
+
+setup-test: setup debian-test $(TEST_VENV)/.stamp
+
+demo: setup
+	@$(VENV)/bin/shuxiang demo
+
+test: setup-test check
+	$(TEST_VENV)/bin/python -m pytest -n $(JOBS) $(MARKS)
+
+test-slow: setup-test
+	$(TEST_VENV)/bin/python -m pytest -n $(JOBS) -m slow
+
+check: setup-test
+	$(TEST_VENV)/bin/ruff format --check .
+	$(TEST_VENV)/bin/ruff check .
+	$(TEST_VENV)/bin/mypy
+
+format:
+	$(TEST_VENV)/bin/ruff format .
+	$(TEST_VENV)/bin/ruff check --fix .
+
+bench: setup-test
+	$(TEST_VENV)/bin/python tests/bench/run.py
+
+docs: setup-test
+	$(TEST_VENV)/bin/python docs/make_pictures.py
+
+# New versions with hashes and without addresses.
+lock:
+	@./tools/lock-requirements

@@ -1,0 +1,115 @@
+"""The state directory: whose it is, of which role, and who may write it now.
+
+Invariant: only one process at a time changes a state, the one that holds the flock on `STATE/lock`; pages read
+without it. Root never writes a state of another user: it becomes that user first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.config import CONFIG_NAME, BoxConfig, HubConfig, read_config
+from catalog import durable
+from catalog.errors import ConfigError, RoadError
+
+LOCK_NAME = "lock"
+
+
+def default_state() -> Path:
+    """Return `$SHUXIANG_STATE`, else `~/.local/share/shuxiang`."""
+    return Path(os.environ.get("SHUXIANG_STATE") or "~/.local/share/shuxiang").expanduser()
+
+
+def create(state: Path, directories: tuple[str, ...]) -> None:
+    """Make a new state directory; raise `ConfigError` E-STATE-EXISTS where one is already initialised there."""
+    if (state / CONFIG_NAME).exists():
+        raise ConfigError("E-STATE-EXISTS", where=state)
+    become_owner(state)
+
+    def make() -> None:
+        durable.make_directory(state)
+        for name in directories:
+            durable.make_directory(state / name, mode=0o700 if name in ("key", "keys", "recovery") else 0o755)
+
+    durable.storage(make, state)
+
+
+def open_box(state: Path) -> BoxConfig:
+    """Return the configuration of the box at `state`; raise `ConfigError` where it is none of ours."""
+    config = _open(state)
+    if not isinstance(config, BoxConfig):
+        raise ConfigError("E-STATE-ROLE", where=state, expected="box", found="hub")
+    return config
+
+
+def open_hub(state: Path) -> HubConfig:
+    """Return the configuration of the hub at `state`; raise `ConfigError` where it is none of ours."""
+    config = _open(state)
+    if not isinstance(config, HubConfig):
+        raise ConfigError("E-STATE-ROLE", where=state, expected="hub", found="box")
+    return config
+
+
+def _open(state: Path) -> BoxConfig | HubConfig:
+    if not (state / CONFIG_NAME).exists():
+        raise ConfigError("E-STATE-MISSING", where=state)
+    become_owner(state)
+    return read_config(state / CONFIG_NAME)
+
+
+def become_owner(state: Path) -> None:
+    """Go on as the owner of `state` where this is root; raise `ConfigError` E-STATE-USER where it is someone else."""
+    if not state.exists():
+        return
+    owner = state.stat().st_uid
+    if owner == os.geteuid():
+        return
+    if os.geteuid() != 0:
+        raise ConfigError("E-STATE-USER", where=state, expected=_name(owner), found=_name(os.geteuid()))
+    try:
+        entry = pwd.getpwuid(owner)
+    except KeyError:
+        os.setgroups([])
+        os.setgid(state.stat().st_gid)
+    else:
+        os.initgroups(entry.pw_name, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.environ["HOME"] = entry.pw_dir
+    os.setuid(owner)
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Hold the state for writing; raise `RoadError` E-BUSY where another process does. A kill frees it."""
+    handle = durable.storage(
+        lambda: os.open(state / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), state
+    )
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RoadError("E-BUSY", where=state) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_locked(state: Path) -> bool:
+    """Return whether some process is changing the state now."""
+    try:
+        with locked(state):
+            return False
+    except RoadError:
+        return True
