@@ -83,6 +83,27 @@ MESSAGES: dict[str, Message] = {
         "安装它（apt-get install）",
         "install it (apt-get install)",
     ),
+    "E-CLOCK": Message(
+        3,
+        "本机时钟不对，不能签名",
+        "the clock of this machine is wrong, so nothing is signed",
+        "校准时钟后重试",
+        "set the clock and try again",
+    ),
+    "E-KEYS": Message(
+        3,
+        "签名密钥缺失或损坏",
+        "the signing keys are missing or damaged",
+        "从备份恢复 keys 目录，或用恢复文件",
+        "restore the keys folder from a backup, or use the recovery file",
+    ),
+    "E-PASSPHRASE": Message(
+        3,
+        "恢复文件打不开",
+        "the recovery file does not open",
+        "核对纸上的口令与文件",
+        "check the passphrase on the sheet and the file",
+    ),
     # content refused: 10-19
     "E-RECORD": Message(
         10,
@@ -370,6 +391,20 @@ MESSAGES: dict[str, Message] = {
         "the source does not have this file",
         "稍后再试，或换一个来源",
         "try later, or another source",
+    ),
+    "E-ROAD-AUTH": Message(
+        38,
+        "来源拒绝了口令",
+        "the source refused the password",
+        "核对配置中的口令和地址",
+        "check the password and the address in the configuration",
+    ),
+    "E-ROAD-FULL": Message(
+        39,
+        "来源的连接数已满",
+        "the source has no free connection",
+        "稍后会自动再试",
+        "try later",
     ),
     "E-NO-TREE": Message(
         36,

@@ -17,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tuf.api import exceptions
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined]
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
-from tuf.ngclient.updater import TargetFile, Updater
+from tuf.ngclient.updater import TargetFile, Updater  # type: ignore[attr-defined]
 
 from catalog.durable import make_directory, storage, storage_error, write_file
 from catalog.errors import ContentError, RoadError
 from catalog.resource import is_sha256
 from sync import tree
-from sync.heads import SIGNED_AT, Head, current_head, heads, prune, read_time, signed_part, versions
+from sync.heads import SIGNED_AT, Head, current_head, kept_heads, prune, read_time, signed_part, versions
 from sync.release import MAX_CATALOG_BYTES, Release
 
 Fetch = Callable[[str, int], bytes]
@@ -37,7 +37,7 @@ A road that asks `timestamp.json` by `If-None-Match` answers a 304 with the byte
 MAX_ROOT_BYTES = 512_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROLES = ("timestamp", "snapshot", "targets")
-KEPT_HEADS = 2
+KEPT_RELEASES = 2
 _CODES = {
     exceptions.ExpiredMetadataError: "E-EXPIRED",
     exceptions.UnsignedMetadataError: "E-SIGNATURE",
@@ -328,7 +328,7 @@ def _accepted(fetch: _CheckedFetch, target: TargetFile, work: Path, held_in: Pat
 
 
 def _catalog(fetch: _CheckedFetch, target: TargetFile, held_in: Path | None) -> tuple[bytes, str]:
-    sha256 = target.hashes.get("sha256")
+    sha256 = target.hashes.get("sha256", "")
     if not is_sha256(sha256) or target.length > MAX_CATALOG_BYTES:
         raise ContentError(
             "E-CATALOG", where=tree.CATALOG_TARGET, expected="sha256", found=str(target.hashes)[:80]
@@ -357,7 +357,7 @@ def _publish(head: AcceptedHead, trust_dir: Path) -> None:
             _write(trust_dir, path, data)
     if tree.TIMESTAMP in head.files:
         _write(trust_dir, tree.TIMESTAMP, head.files[tree.TIMESTAMP])
-    prune(trust_dir, heads(trust_dir)[:KEPT_HEADS])
+    prune(trust_dir, kept_heads(trust_dir, KEPT_RELEASES))
 
 
 def _current(trust_dir: Path) -> Head | None:

@@ -91,6 +91,19 @@ def heads(directory: Path) -> list[Head]:
     return found
 
 
+def kept_heads(directory: Path, releases: int) -> list[Head]:
+    """Return the current head and the chains before it, as far back as the newest `releases` releases go.
+
+    A chain beyond the current one was never committed: a cut left it.
+    """
+    current = current_head(directory)
+    if current is None:
+        return []
+    found = [head for head in heads(directory) if head.snapshot <= current.head.snapshot]
+    numbers = sorted({head.release.number for head in found}, reverse=True)[:releases]
+    return [head for head in found if head.release.number in numbers]
+
+
 def versions(directory: Path, role: str) -> set[int]:
     """Return the version numbers of `role` (root, snapshot, targets) that have a file in the tree in `directory`."""
     names = (tree.parse(f"metadata/{path.name}") for path in _listed(directory / "metadata"))
@@ -130,6 +143,11 @@ def signed_part(data: bytes, where: object) -> Mapping[str, Any]:
     if not isinstance(signed, dict):
         raise _broken(where, "no object")
     return signed
+
+
+def write_time(moment: datetime) -> str:
+    """Return `moment` as TUF writes times: UTC, to the second."""
+    return moment.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 def read_time(text: object) -> datetime:
