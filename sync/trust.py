@@ -2,7 +2,7 @@
 
 Invariants: consistent snapshots; the only target is `catalog.json`; root is signed by 2 of 3 keys that are kept
 offline; each file names the next by version, length and hash, so that no two states can be mixed. Lifetimes are
-long, because a stick may need a summer: see `docs/adr/0003-trust-by-tuf.md`.
+long, because a stick may need a summer: see `docs/adr/0010-trust-by-tuf.md`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from tuf.api.metadata import (  # type: ignore[attr-defined]
     Metadata,
     MetaFile,
@@ -45,7 +46,7 @@ def new_root_signers() -> list[CryptoSigner]:
 
 def sign_first_root(root_signers: Sequence[CryptoSigner], keys: HubKeys, now: datetime) -> bytes:
     """Return `1.root.json`: who may sign what, signed by every root key."""
-    return _signed_root(Root(version=1, consistent_snapshot=True), root_signers, keys, now, root_signers)
+    return _signed_root(1, root_signers, keys, now)
 
 
 def sign_next_root(
@@ -60,9 +61,7 @@ def sign_next_root(
     known = set(old.roles[Root.type].keyids)
     if not {signer.public_key.keyid for signer in root_signers} <= known:
         raise ConfigError("E-KEYS", where="root", expected=", ".join(sorted(known))[:80])
-    return _signed_root(
-        Root(version=old.version + 1, consistent_snapshot=True), root_signers, keys, now, root_signers
-    )
+    return _signed_root(old.version + 1, root_signers, keys, now)
 
 
 def sign_targets(keys: HubKeys, version: int, catalog: bytes, now: datetime) -> bytes:
@@ -92,19 +91,17 @@ def sign_timestamp(
     return _sign(Metadata(signed), keys.timestamp)
 
 
-def _signed_root(
-    root: Root, owners: Sequence[CryptoSigner], keys: HubKeys, now: datetime, signers: Sequence[CryptoSigner]
-) -> bytes:
-    root.expires = _end(now, ROOT_LIFETIME)
-    for owner in owners:
-        root.add_key(owner.public_key, Root.type)
+def _signed_root(version: int, signers: Sequence[CryptoSigner], keys: HubKeys, now: datetime) -> bytes:
+    root = Root(version=version, expires=_end(now, ROOT_LIFETIME), consistent_snapshot=True)
+    for signer in signers:
+        root.add_key(signer.public_key, Root.type)
     root.roles[Root.type].threshold = ROOT_THRESHOLD
     for role in ONLINE_ROLES:
         root.add_key(keys.signer(role).public_key, role)
     return _sign(Metadata(root), *signers)
 
 
-def _sign(metadata: Metadata, *signers: CryptoSigner) -> bytes:
+def _sign(metadata: Metadata[Any], *signers: CryptoSigner) -> bytes:
     for signer in signers:
         metadata.sign(signer, append=True)
     return metadata.to_bytes(JSONSerializer(compact=True))
