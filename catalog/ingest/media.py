@@ -14,8 +14,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from catalog.errors import ConfigError, ContentError
+from catalog.errors import ConfigError, ContentError, StorageError
 
 PROBE_SECONDS = 120
 PAGES_SECONDS = 3600
@@ -73,7 +74,8 @@ class Probe:
 def run(command: Sequence[str | Path], *, code: str, timeout_seconds: float) -> bytes:
     """Run `command` and return its standard output.
 
-    Raises `ToolError` with `code` where it fails or takes too long, `ConfigError` E-TOOL where it is not installed.
+    Raises `ToolError` with `code` where it fails or takes too long, `ConfigError` E-TOOL where it is not installed,
+    `StorageError` where the disk is full.
     """
     words = [os.fspath(word) for word in command]
     shown = shlex.join(words)
@@ -84,6 +86,8 @@ def run(command: Sequence[str | Path], *, code: str, timeout_seconds: float) -> 
     except subprocess.TimeoutExpired as error:
         raise ToolError(code, shown, f"> {timeout_seconds:.0f} s") from error
     if done.returncode != 0:
+        if b"No space left on device" in done.stderr:
+            raise StorageError("E-DISK-FULL", where=shown)
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit {done.returncode}"]
         raise ToolError(code, shown, lines[-1][:200])
     return done.stdout
@@ -100,7 +104,7 @@ def probe(path: Path, media_type: str, *, code: str) -> Probe:
         "format=duration:stream=codec_type,codec_name,profile,pix_fmt,width,height:stream_disposition=attached_pic",
         "-of",
         "json",
-        path,
+        str(path),
     ]
     answer = json.loads(run(command, code=code, timeout_seconds=PROBE_SECONDS))
     streams = [
@@ -108,10 +112,14 @@ def probe(path: Path, media_type: str, *, code: str) -> Probe:
         for stream in answer.get("streams", ())
         if not stream.get("disposition", {}).get("attached_pic")
     ]
-    video = next((stream for stream in streams if stream.get("codec_type") == "video"), {})
-    audio = next((stream for stream in streams if stream.get("codec_type") == "audio"), {})
+    video: dict[str, Any]
+    audio: dict[str, Any]
+    video, audio = (
+        next((stream for stream in streams if stream.get("codec_type") == kind), {})
+        for kind in ("video", "audio")
+    )
     if not video and not audio:
-        raise ToolError(code, shlex.join(map(str, command)), "no stream")
+        raise ToolError(code, shlex.join(command), "no stream")
     return Probe(
         duration_seconds=round(float(answer.get("format", {}).get("duration") or 0), 3),
         video=video.get("codec_name", ""),
@@ -140,7 +148,19 @@ def write_play_video(
     _ffmpeg(
         path,
         media_type,
-        ["-map", "0:V:0?", "-map", "0:a:0?", *video, *audio, "-movflags", "+faststart", "-f", "mp4", target],
+        [
+            "-map",
+            "0:V:0?",
+            "-map",
+            "0:a:0?",
+            *video,
+            *audio,
+            "-movflags",
+            "+faststart",
+            "-f",
+            "mp4",
+            str(target),
+        ],
         code="E-VIDEO",
         timeout_seconds=TRANSCODE_SECONDS,
     )
@@ -166,9 +186,9 @@ def write_play_audio(path: Path, media_type: str, target: Path) -> None:
 
 def write_frame(path: Path, media_type: str, target: Path, *, at_seconds: float) -> None:
     """Write a telling frame near `at_seconds` as a JPEG of at most `THUMB_WIDTH` pixels' width."""
-    options = [
+    options: list[str] = [
         *("-map", "0:V:0", "-vf", f"thumbnail=24,scale=min({THUMB_WIDTH}\\,iw):-2,format=yuvj420p"),
-        *("-frames:v", "1", "-q:v", "6", "-f", "image2", "-update", "1", target),
+        *("-frames:v", "1", "-q:v", "6", "-f", "image2", "-update", "1", str(target)),
     ]
     seek = ["-ss", f"{at_seconds:.3f}"]
     _ffmpeg(path, media_type, options, seek=seek, code="E-VIDEO", timeout_seconds=PROBE_SECONDS)
@@ -192,11 +212,12 @@ def pdf_pages(path: Path) -> int:
 def write_page_images(path: Path, directory: Path, pages: int) -> list[Path]:
     """Write the first `MAX_PAGES` pages as `page-0001.jpg` … (1280 pixels wide) into the empty `directory`."""
     size = ["-scale-to-x", str(PAGE_WIDTH), "-scale-to-y", "-1", "-jpegopt", f"quality={PAGE_QUALITY}"]
-    command = ["pdftoppm", "-q", "-jpeg", *size, "-l", str(min(pages, MAX_PAGES)), path, directory / "raw"]
+    command = ["pdftoppm", "-q", "-jpeg", *size, "-l", str(min(pages, MAX_PAGES))]
+    command += [str(path), str(directory / "raw")]
     run(command, code="E-PDF", timeout_seconds=PAGES_SECONDS)
     written = sorted(directory.glob("raw-*.jpg"), key=lambda item: int(item.stem.removeprefix("raw-")))
     if not written:
-        raise ToolError("E-PDF", shlex.join(map(str, command)), "no page images")
+        raise ToolError("E-PDF", shlex.join(command), "no page images")
     return [item.rename(directory / f"page-{place:04}.jpg") for place, item in enumerate(written, start=1)]
 
 
@@ -212,11 +233,11 @@ def _safe_input(media_type: str) -> list[str]:
 def _ffmpeg(
     path: Path,
     media_type: str,
-    options: Sequence[str | Path],
+    options: Sequence[str],
     *,
     code: str,
     timeout_seconds: float,
     seek: Sequence[str] = (),
 ) -> None:
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *seek, *_safe_input(media_type), "-i", path]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *seek, *_safe_input(media_type), "-i", str(path)]
     run([*command, *_EXACT, *options], code=code, timeout_seconds=timeout_seconds)
