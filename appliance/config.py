@@ -133,9 +133,7 @@ def _read(
         if value is None:
             continue
         place = ".".join(filter(None, (key.table, key.name)))
-        if type(value) is not key.kind or (
-            key.kind is list and not all(isinstance(part, str) for part in value)
-        ):
+        if not _is_of(value, key.kind):
             raise ConfigError("E-CONFIG", where=place, expected=key.kind.__name__, found=value)
         if key.kind is int and value < 0:
             raise ConfigError("E-CONFIG", where=place, expected=">= 0", found=value)
@@ -151,6 +149,13 @@ def _read(
             key = keys[name]
             raise ConfigError("E-CONFIG", where=path, expected=".".join(filter(None, (key.table, key.name))))
     return values
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    # A boolean is an int to isinstance, and never what a number key means.
+    if isinstance(value, list):
+        return kind is list and all(isinstance(part, str) for part in value)
+    return type(value) is kind
 
 
 @dataclass(frozen=True, slots=True)

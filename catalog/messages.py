@@ -75,6 +75,13 @@ MESSAGES: dict[str, Message] = {
         "用该用户或 root 运行",
         "run as that user or as root",
     ),
+    "E-BUNDLE": Message(
+        3,
+        "没有这个资源包",
+        "there is no such bundle",
+        "用 box status 或 hub bundle list 查看",
+        "see box status or hub bundle list",
+    ),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
     "E-TOOL": Message(
         3,
