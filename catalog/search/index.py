@@ -34,9 +34,7 @@ def build(directory: Path, records: Iterable[IndexRecord]) -> None:
     _commit(storage, _write(storage, _new_builder(), records)[0], generation=1)
 
 
-def update(
-    previous: Path, directory: Path, removed: Collection[int], added: Iterable[IndexRecord]
-) -> None:
+def update(previous: Path, directory: Path, removed: Collection[int], added: Iterable[IndexRecord]) -> None:
     """Write into `directory` the index of `previous` without the numbers `removed` and with `added`, durably.
 
     A number that is added replaces the document it had. `previous` is not touched. Costs grow with the change, not with

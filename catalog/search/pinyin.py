@@ -54,10 +54,11 @@ def _word_terms(word: str) -> frozenset[str]:
 
 def _syllables(run: str) -> list[str]:
     """Return one syllable per character of `run`, the likely reading in its phrase; empty where there is none."""
-    syllables = lazy_pinyin(run, errors=lambda rest: [""] * len(rest))
+    syllables = lazy_pinyin(run, errors="ignore")
     return syllables if len(syllables) == len(run) else [_readings(character)[0] for character in run]
 
 
 @lru_cache(maxsize=8192)
 def _readings(character: str) -> list[str]:
-    return pinyin(character, heteronym=True, style=Style.NORMAL, errors=lambda rest: [""] * len(rest))[0]
+    found = pinyin(character, heteronym=True, style=Style.NORMAL, errors="ignore")
+    return found[0] if found else [""]

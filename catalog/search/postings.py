@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import accumulate, repeat
 from pathlib import Path
 from struct import Struct
+from typing import Any
 
 from whoosh.codec.whoosh3 import LENGTHS_COLUMN, W3Segment, W3TermInfo
 from whoosh.reading import TermNotFound
@@ -68,7 +69,8 @@ class SegmentFiles:
     @cached_property
     def qualities(self) -> array[float]:
         """The rank of each document, descending."""
-        return self._numeric("quality", "f")
+        qualities: array[float] = self._numeric("quality", "f")
+        return qualities
 
     @cached_property
     def length_bytes(self) -> bytes:
@@ -85,8 +87,8 @@ class SegmentFiles:
             self._facets[name] = self._read_facet(name)
         return self._facets[name]
 
-    def _numeric(self, name: str, typecode: str) -> array[int]:
-        values: array[int] = array(typecode)
+    def _numeric(self, name: str, typecode: str) -> Any:
+        values: Any = array(typecode)
         if self._columns.has_column(name):
             file, start, length = self._columns._get_column_file(name)
             values = file.get_array(start, typecode, length // values.itemsize)
@@ -155,4 +157,4 @@ class SegmentFiles:
             deltas, weights, _ = pickle.loads(zlib.decompress(packed) if header[3] else packed)
             if not isinstance(weights, tuple):
                 weights = repeat(1.0 if weights is None else weights)
-            yield from zip(accumulate(deltas), weights)  # noqa: B905: the constant weight has no end
+            yield from zip(accumulate(deltas), weights, strict=False)  # a constant weight has no end

@@ -28,7 +28,7 @@ from catalog.search.schema import (
 )
 
 
-class _Postings(W3PostingsWriter):
+class _Postings(W3PostingsWriter):  # type: ignore[misc]
     """Whoosh's posting writer, given a term's postings at once instead of one by one."""
 
     def __init__(self, dbfile: object, shortest: int, longest: int) -> None:

@@ -18,7 +18,7 @@ from whoosh.filedb.structfile import BufferFile, StructFile
 from catalog import durable
 
 
-class DurableStorage(FileStorage):
+class DurableStorage(FileStorage):  # type: ignore[misc]
     """A directory in which a rename (Whoosh's commit) first makes everything written so far durable."""
 
     def __init__(self, directory: Path) -> None:
@@ -78,7 +78,7 @@ class _Window:
         return self._at
 
 
-class _MappedFile(BufferFile):
+class _MappedFile(BufferFile):  # type: ignore[misc]
     """A file inside a mapped segment. `get*` keep no position: threads may share it once it is open."""
 
     def __init__(self, view: memoryview, name: str) -> None:
@@ -90,7 +90,7 @@ class _MappedFile(BufferFile):
         self.is_closed = False
 
 
-class MappedSegment(CompoundStorage):
+class MappedSegment(CompoundStorage):  # type: ignore[misc]
     """The files of one compound segment in `directory`; the map lives as long as something refers to it."""
 
     def __init__(self, directory: Path, segment: Segment) -> None:

@@ -1,0 +1,85 @@
+"""Marking found words in text that people see.
+
+Invariant: the result is the text (or a cut of it) escaped, and its only tags are `<mark>` and `</mark>`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from html import escape
+
+from catalog.search.language import fold_text, runs
+
+_ELLIPSIS = "…"
+
+
+def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) -> str:
+    """Return `text` as HTML with the folded `words` marked; with `limit`, about that many characters around the first.
+
+    Chinese is marked where it stands; a word of letters or digits is marked whole, also where it only starts so.
+    """
+    spans = find_words(text, words)
+    start, end = 0, len(text)
+    if limit is not None and len(text) > limit:
+        first = spans[0][0] if spans else 0
+        start = max(0, min(first - limit // 4, len(text) - limit))
+        end = start + limit
+    pieces = [_ELLIPSIS] if start else []
+    at = start
+    for left, right in spans:
+        left, right = max(left, at), min(right, end)
+        if left < right:
+            pieces += (escape(text[at:left]), "<mark>", escape(text[left:right]), "</mark>")
+            at = right
+    pieces.append(escape(text[at:end]))
+    if end < len(text):
+        pieces.append(_ELLIPSIS)
+    return "".join(pieces)
+
+
+def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return the stretches of `text` that `words` (folded) cover, ascending and apart from each other."""
+    if not text or not words:
+        return []
+    folded, origin = _fold_with_origin(text)
+    covered: list[tuple[int, int]] = []
+    plain = {word for word in words if not runs(word) or runs(word)[0].chinese}
+    for word in plain:
+        covered += ((match.start(), match.end()) for match in re.finditer(re.escape(word), folded))
+    others = tuple(word for word in words if word not in plain)
+    if others:
+        for run in runs(folded):
+            if not run.chinese and any(_fits(run.text, word) for word in others):
+                covered.append((run.start, run.start + len(run.text)))
+    merged: list[tuple[int, int]] = []
+    for left, right in sorted(covered):
+        if merged and left <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], right))
+        else:
+            merged.append((left, right))
+    if origin is None:
+        return merged
+    return [(origin[left], origin[right - 1] + 1) for left, right in merged]
+
+
+def _fits(run: str, word: str) -> bool:
+    return run == word or (len(word) > 1 and run.startswith(word))
+
+
+def _fold_with_origin(text: str) -> tuple[str, list[int] | None]:
+    """Return the folded text, and for each of its characters the place in `text`; None where they are the same."""
+    folded = fold_text(text)
+    if len(folded) == len(text):
+        return folded, None
+    pieces, origin = [], []
+    for place, character in enumerate(text):
+        piece = _fold_character(character)
+        pieces.append(piece)
+        origin += [place] * len(piece)
+    return "".join(pieces), origin
+
+
+@lru_cache(maxsize=4096)
+def _fold_character(character: str) -> str:
+    return fold_text(character)
