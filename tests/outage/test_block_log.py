@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from outage_harness.blocklog import SECTOR_BYTES, BlockLog, Cut, Survival
+from outage_harness.blocklog import BLOCK_BYTES, SECTOR_BYTES, BlockLog, Cut, Survival
 from outage_harness.journal import FLUSH, MARK, WRITE, Record, decode, encode
 
 SECTORS = 6
@@ -75,17 +75,28 @@ def test_a_log_reads_back_as_it_was_written(log: list[Record]) -> None:
     assert list(decode(b"".join(encode(it.kind, it.offset, it.data) for it in log))) == log
 
 
+def contents(log: list[Record]) -> set[tuple[int, ...]]:
+    """The first bytes of the three sectors of block 1, after many cuts at the end of `log`."""
+    blocks = BlockLog(bytes(2 * BLOCK_BYTES), log, 0)
+    first = BLOCK_BYTES // SECTOR_BYTES
+    return {
+        tuple(stored(cut, sector)[0] for sector in range(first, first + 3))
+        for survival in Survival
+        for cut in (Cut(blocks, len(log), survival, seed) for seed in range(200))
+    }
+
+
 def test_unflushed_writes_are_lost_torn_and_reordered() -> None:
     log = [
-        Record(WRITE, 0, _sector(1) + _sector(1)),
+        Record(WRITE, BLOCK_BYTES, _sector(1) + _sector(1)),
         Record(FLUSH, 0, b""),
-        Record(WRITE, 0, _sector(2) + _sector(2)),
-        Record(WRITE, 2 * SECTOR_BYTES, _sector(3)),
+        Record(WRITE, BLOCK_BYTES, _sector(2) + _sector(2)),
+        Record(WRITE, BLOCK_BYTES + 2 * SECTOR_BYTES, _sector(3)),
     ]
-    blocks = BlockLog(bytes(SECTORS * SECTOR_BYTES), log, 0)
-    seen = {
-        tuple(stored(cut, sector)[0] for sector in range(3))
-        for survival in Survival
-        for cut in (Cut(blocks, 4, survival, seed) for seed in range(200))
-    }
-    assert seen == {(a, b, c) for a in (1, 2) for b in (1, 2) for c in (0, 3)}
+    assert contents(log) == {(a, b, c) for a in (1, 2) for b in (1, 2) for c in (0, 3)}
+
+
+def test_the_superblock_of_a_journal_is_lost_but_not_torn() -> None:
+    magic = bytes.fromhex("c03b399800000004").ljust(SECTOR_BYTES, b"\0")
+    log = [Record(WRITE, BLOCK_BYTES, magic + _sector(2) + _sector(2))]
+    assert contents(log) == {(0, 0, 0), (magic[0], 2, 2)}

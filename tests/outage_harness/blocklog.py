@@ -1,9 +1,9 @@
 """What a disk may hold after the power is cut: pure functions of a recorded block log.
 
-A disk keeps what it wrote before the last flush that it completed. Of every sector written since, it may hold the
-flushed content or any later version: writes since a flush are lost, torn and reordered at will, but a sector is
-never mixed and never goes back behind a newer version that it already holds durably. The page size of ext4 and of
-flash, 4 KiB, is the sector here.
+A disk keeps what it wrote before the last flush that it completed. Of every sector (512 bytes) written since, it may
+hold the flushed content or any later version: writes since a flush are lost, torn and reordered at will, but a
+sector is never mixed, and a version never comes back once the disk held a later one durably. The superblocks of ext4
+and of its journal are not torn, only lost: their checksum spans two sectors, and ext4 itself counts on a page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 from outage_harness.journal import FLUSH, MARK, WRITE, Record
 
-SECTOR_BYTES = 4096
+SECTOR_BYTES = 512
+BLOCK_BYTES = 4096
+_JOURNAL_SUPERBLOCK = bytes.fromhex("c03b399800000004")
 _ZEROS = bytes(SECTOR_BYTES)
 
 
@@ -67,6 +69,7 @@ class BlockLog:
     marks: list[tuple[int, str]] = field(init=False)
     _flushes: list[int] = field(init=False)
     _versions: dict[int, list[tuple[int, memoryview]]] = field(init=False)
+    _superblocks: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
         marks = [
@@ -76,6 +79,7 @@ class BlockLog:
         ]
         flushes = [at for at, record in enumerate(self.records) if record.kind == FLUSH]
         versions: dict[int, list[tuple[int, memoryview]]] = {}
+        superblocks = {0}
         for at, record in [(-1, Record(WRITE, 0, self.base)), *enumerate(self.records)]:
             if record.kind != WRITE:
                 continue
@@ -84,9 +88,12 @@ class BlockLog:
             for sector, content in _sectors(record):
                 if at >= 0 or content != _ZEROS:
                     versions.setdefault(sector, []).append((at, content))
+                if content[: len(_JOURNAL_SUPERBLOCK)] == _JOURNAL_SUPERBLOCK:
+                    superblocks.add(_block(sector))
         object.__setattr__(self, "marks", marks)
         object.__setattr__(self, "_flushes", flushes)
         object.__setattr__(self, "_versions", versions)
+        object.__setattr__(self, "_superblocks", superblocks)
 
     def flushed(self, position: int) -> int:
         """Return the record of the last flush before `position`: all writes before it are durable (-1: none)."""
@@ -111,7 +118,7 @@ class BlockLog:
     def image(self, cut: Cut) -> dict[int, memoryview]:
         """Return the sectors of the disk after `cut`."""
         flushed = self.flushed(cut.position)
-        survives = _survivors(cut, flushed)
+        survives = _survivors(cut, flushed, self._superblocks)
         image: dict[int, memoryview] = {}
         for sector, versions in self._versions.items():
             at = bisect_left(versions, cut.position, key=lambda version: version[0]) - 1
@@ -129,7 +136,11 @@ def _sectors(record: Record) -> Iterator[tuple[int, memoryview]]:
         yield (record.offset + at) // SECTOR_BYTES, content[at : at + SECTOR_BYTES]
 
 
-def _survivors(cut: Cut, flushed: int) -> Callable[[int, int], bool]:
+def _block(sector: int) -> int:
+    return sector * SECTOR_BYTES // BLOCK_BYTES
+
+
+def _survivors(cut: Cut, flushed: int, superblocks: set[int]) -> Callable[[int, int], bool]:
     """Return whether the write of record `at` to `sector`, not flushed before `cut`, is on the disk."""
     chance = random.Random(cut.seed)
     share = chance.random()
@@ -142,7 +153,19 @@ def _survivors(cut: Cut, flushed: int) -> Callable[[int, int], bool]:
             first = chance.randint(flushed + 1, cut.position)
             return lambda at, sector: at >= first
         case Survival.WHOLE:
-            kept = {at for at in range(flushed + 1, cut.position) if chance.random() < share}
-            return lambda at, sector: at in kept
+            return _drawn(chance, share, lambda sector: 0)
         case Survival.TORN:
-            return lambda at, sector: chance.random() < share
+            return _drawn(chance, share, lambda sector: 0 if _block(sector) in superblocks else sector)
+
+
+def _drawn(chance: random.Random, share: float, part_of: Callable[[int], int]) -> Callable[[int, int], bool]:
+    """Return survivors by lot: each part of a write, as `part_of` a sector tells, has the same `share`."""
+    lots: dict[tuple[int, int], bool] = {}
+
+    def survives(at: int, sector: int) -> bool:
+        lot = (at, part_of(sector))
+        if lot not in lots:
+            lots[lot] = chance.random() < share
+        return lots[lot]
+
+    return survives

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from outage_harness.blocklog import SECTOR_BYTES, BlockLog, Cut
+from outage_harness.blocklog import BLOCK_BYTES, SECTOR_BYTES, BlockLog, Cut
 from outage_harness.journal import MARK, decode
 
 Acknowledge = Callable[[str], None]
@@ -105,7 +105,7 @@ class Outage:
                 "-q",
                 "-F",
                 "-b",
-                SECTOR_BYTES,
+                BLOCK_BYTES,
                 "-E",
                 "lazy_itable_init=0,lazy_journal_init=0",
                 base,
