@@ -82,6 +82,9 @@ MESSAGES: dict[str, Message] = {
         "用 box status 或 hub bundle list 查看",
         "see box status or hub bundle list",
     ),
+    "E-PORT": Message(
+        3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"
+    ),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
     "E-TOOL": Message(
         3,
@@ -118,6 +121,9 @@ MESSAGES: dict[str, Message] = {
         "the record is not valid",
         "改正该字段后重试",
         "correct that field and try again",
+    ),
+    "E-RESOURCE": Message(
+        10, "目录里没有这个资源", "the catalogue has no such resource", "核对资源标识", "check the resource id"
     ),
     "E-MANIFEST": Message(
         10,
@@ -370,6 +376,13 @@ MESSAGES: dict[str, Message] = {
         22, "读写磁盘出错", "the disk reports an error", "检查磁盘和连接", "check the disk and its cable"
     ),
     "E-READ-ONLY": Message(23, "磁盘只读", "the disk is read-only", "检查磁盘", "check the disk"),
+    "E-INTERNAL": Message(
+        29,
+        "程序出错，工作已停下",
+        "the program made a mistake and stopped this work",
+        "可以再试一次；仍不行请把日志交给技术员",
+        "try once more; if it fails again give the log to a technician",
+    ),
     # road: 30-39
     "E-BUSY": Message(30, "另一个同步正在进行", "another run is at work", "稍后再试", "try later"),
     "E-PAUSED": Message(

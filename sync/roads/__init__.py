@@ -1,0 +1,59 @@
+"""Roads: how the files of a tree travel. One protocol (`road.Road`), chosen by the address's scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from catalog.errors import ConfigError, RoadError
+from sync import tree
+from sync.roads.directory import DirectoryRoad
+from sync.roads.http import HttpRoad
+from sync.roads.road import Road, RoadSettings
+from sync.roads.rsync import RsyncRoad
+
+ROADS: dict[str, Callable[[str, RoadSettings], Road]] = {
+    "http": HttpRoad,
+    "https": HttpRoad,
+    "rsync": RsyncRoad,
+    "file": DirectoryRoad,
+    "": DirectoryRoad,
+}
+_TIMESTAMP_BYTES = 64 << 10
+
+
+def road_for(address: str, settings: RoadSettings | None = None) -> Road:
+    """Return the road to the tree at exactly `address`; raise `ConfigError` E-CONFIG for an unknown scheme."""
+    scheme = urlsplit(address).scheme if "://" in address or address.startswith("file:") else ""
+    if scheme not in ROADS:
+        known = ", ".join(name for name in ROADS if name)
+        raise ConfigError("E-CONFIG", where=address, expected=known, found=scheme)
+    return ROADS[scheme](address, settings or RoadSettings())
+
+
+def find_tree(address: str, settings: RoadSettings | None = None) -> Road:
+    """Return the road to the tree at `address` + `tree/`, else at `address` itself; its `address` says which.
+
+    Raises `RoadError` E-NO-TREE where neither has one, and the road's own refusal where it does not answer.
+    """
+    below = address.rstrip("/") + "/"
+    missing = ""
+    for place in (below + "tree/", below):
+        road = road_for(place, settings)
+        try:
+            road.read(tree.TIMESTAMP, _TIMESTAMP_BYTES)
+            return road
+        except RoadError as error:
+            road.close()
+            if error.code not in ("E-ROAD-MISSING", "E-NO-TREE") and (
+                error.code != "E-PORTAL" or place == below
+            ):
+                raise
+            missing = error.code
+        except BaseException:
+            road.close()
+            raise
+    raise RoadError("E-NO-TREE", where=address, expected=tree.TIMESTAMP, found=missing)
+
+
+__all__ = ["ROADS", "Road", "RoadSettings", "find_tree", "road_for"]

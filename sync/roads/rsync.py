@@ -1,0 +1,293 @@
+"""The rsync road: the one wrapper around the rsync program.
+
+One connection carries all files of a fetch (`--files-from`), flat into staging, `--append-verify` so that it goes on
+inside a file and checks what it builds upon; `--partial-dir` would not survive `kill -9`. The password is in the
+environment only. rsync's output is split by CR and LF, its exit status and its `@ERROR` text are turned into codes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError, StorageError
+from sync.release import TreeFile
+from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
+from sync.roads.staging import CHECKPOINT_BYTES, Staging
+
+_TICK_SECONDS = 0.2
+_END_SECONDS = 5.0
+_READ_BYTES = 64 << 10
+_METADATA_BYTES = 4 << 20
+_FINISHED = re.compile(rb"=(\d+) (.*)")
+_MOVED = re.compile(rb"\s*([\d,]+)\s+\d+%")
+_RECEIVED = re.compile(rb"Total bytes received: ([\d,]+)")
+_LOST = re.compile(r'(?:link_stat|change_dir) "[^"]*/([^"/]+)"')
+_ERRORS_BYTES = 64 << 10
+
+
+class RsyncRoad:
+    """The tree at `rsync://[USER@]HOST[:PORT]/MODULE[/PATH]`."""
+
+    name = "rsync"
+
+    def __init__(self, address: str, settings: RoadSettings) -> None:
+        parts = urlsplit(address)
+        if parts.scheme != "rsync" or not parts.hostname or parts.path.strip("/") == "" or parts.password:
+            raise ConfigError("E-CONFIG", where=parts.scheme, expected="rsync://[USER@]HOST[:PORT]/MODULE")
+        self.address = address if address.endswith("/") else address + "/"
+        self.received_bytes = 0
+        self._settings = settings
+        self._metadata: tempfile.TemporaryDirectory[str] | None = None
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Return a small file; see `Road.read`. The first read brings all of `metadata/` over one connection."""
+        if path.startswith("metadata/"):
+            if self._metadata is None:
+                self._metadata = tempfile.TemporaryDirectory(prefix="shuxiang-rsync-")
+                self._run_small(
+                    ["--recursive", f"--max-size={_METADATA_BYTES}"], "metadata/", self._metadata.name
+                )
+            return _read_small(Path(self._metadata.name) / path.removeprefix("metadata/"), path, max_bytes)
+        with tempfile.TemporaryDirectory(prefix="shuxiang-rsync-") as folder:
+            self._run_small([f"--max-size={max_bytes}"], path, folder)
+            return _read_small(Path(folder) / Path(path).name, path, max_bytes)
+
+    def fetch(
+        self, files: Iterable[TreeFile], staging: Staging, done: Done, progress: Progress
+    ) -> list[Missed]:
+        """Bring `files` over one connection; see `Road.fetch`."""
+        wanted = {file.sha256: file for file in files}
+        if not wanted:
+            return []
+        fetch = _Fetch(wanted, staging, Batches(done, time.monotonic), progress)
+        listing = staging.directory / ".rsync-files"
+        listing.write_bytes(b"\0".join(file.path.encode() for file in wanted.values()))
+        largest = max(file.size_bytes for file in wanted.values())
+        arguments = [
+            "--append-verify",
+            "--no-relative",
+            "--from0",
+            f"--files-from={listing}",
+            f"--max-size={largest}",
+            "--info=progress2,stats2",
+            "--no-human-readable",
+            "--out-format==%b %n",
+            self.address,
+            f"{staging.directory}/",
+        ]
+        with self._started(arguments, staging) as program:
+            fetch.follow(program)
+            status = program.wait()
+        self.received_bytes += fetch.received_bytes
+        listing.unlink(missing_ok=True)
+        if fetch.failure is not None:
+            raise fetch.failure
+        fetch.batches.flush()
+        missing = set(_LOST.findall(fetch.errors))
+        missed = [Missed(file=file, error=self._missed(file, missing, status)) for file in fetch.waiting()]
+        if status not in (0, 23, 24) or (missed and len(missed) == len(wanted) and not missing):
+            raise refusal(status, fetch.errors, self.address)
+        return missed
+
+    def close(self) -> None:
+        """Remove the metadata kept for reading."""
+        if self._metadata is not None:
+            self._metadata.cleanup()
+            self._metadata = None
+
+    def _missed(self, file: TreeFile, missing: set[str], status: int) -> ShuxiangError:
+        where = self.address + file.path
+        # rsync names the file, or the folder where that is missing too.
+        if not missing.isdisjoint(Path(file.path).parts[-2:]):
+            return RoadError("E-ROAD-MISSING", where=where)
+        return RoadError("E-ROAD-SHORT", where=where, found=f"rsync {status}")
+
+    def _run_small(self, arguments: list[str], path: str, folder: str) -> None:
+        with self._started([*arguments, "--stats", self.address + path, f"{folder}/"], None) as program:
+            output, errors = program.communicate(timeout=self._settings.timeout_seconds * 4)
+        if match := _RECEIVED.search(output):
+            self.received_bytes += _number(match[1])
+        text = errors.decode(errors="replace")
+        if program.returncode == 23 and "No such file" in text:
+            raise RoadError("E-ROAD-MISSING", where=self.address + path)
+        if program.returncode != 0:
+            raise refusal(program.returncode, text, self.address + path)
+
+    @contextmanager
+    def _started(self, arguments: list[str], staging: Staging | None) -> Iterator[subprocess.Popen[bytes]]:
+        """Run rsync in a group of its own that keeps the lock of `staging`; end it on the way out."""
+        program = shutil.which("rsync")
+        if program is None:
+            raise ConfigError("E-TOOL", found="rsync")
+        seconds = max(1, round(self._settings.timeout_seconds))
+        limits = [f"--timeout={seconds}", f"--contimeout={seconds}", "--no-motd", "--outbuf=L"]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+        if self._settings.rsync_password is not None:
+            environment["RSYNC_PASSWORD"] = self._settings.rsync_password
+        process = subprocess.Popen(
+            [program, *limits, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            bufsize=0,
+            start_new_session=True,
+            pass_fds=() if staging is None else (staging.lock_handle,),
+        )
+        if staging is not None:
+            staging.writer_started(process.pid)
+        try:
+            yield process
+        finally:
+            _end(process)
+            if staging is not None:
+                staging.writer_ended()
+
+
+@dataclass
+class _Fetch:
+    """What one run of rsync has brought so far, read from its output."""
+
+    wanted: dict[str, TreeFile]
+    staging: Staging
+    batches: Batches
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.received_bytes = 0
+        self.errors = ""
+        self.failure: ShuxiangError | None = None
+        self._waiting = dict(self.wanted)
+        self._here_bytes = sum(self._length(file) for file in self.wanted.values())
+        # rsync sends in the order of names: the large file it is at is among the first that have not come.
+        large = (one for one in self.wanted.values() if one.size_bytes > CHECKPOINT_BYTES)
+        self._large = sorted(large, key=lambda one: one.sha256, reverse=True)
+
+    def waiting(self) -> list[TreeFile]:
+        """Return the files that have not come."""
+        return list(self._waiting.values())
+
+    def follow(self, program: subprocess.Popen[bytes]) -> None:
+        """Read the output until its end, handing finished files on as they come."""
+        assert program.stdout is not None and program.stderr is not None
+        rest = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(program.stdout, selectors.EVENT_READ)
+            selector.register(program.stderr, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select(_TICK_SECONDS):
+                    data = os.read(key.fd, _READ_BYTES)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is program.stderr:
+                        self.errors = (self.errors + data.decode(errors="replace"))[-_ERRORS_BYTES:]
+                    else:
+                        *lines, rest = re.split(rb"[\r\n]", rest + data)
+                        for line in lines:
+                            self._line(line)
+                self.batches.tick()
+                self._note_large()
+                if self.failure is not None:
+                    return
+        self._line(rest)
+
+    def _line(self, line: bytes) -> None:
+        if match := _FINISHED.fullmatch(line):
+            file = self._waiting.pop(Path(os.fsdecode(match[2])).name, None)
+            if file is not None and self._is_whole(file):
+                self.batches.add(staged_file(file, self.staging))
+        elif match := _RECEIVED.match(line):
+            self._tell(_number(match[1]))
+            self.received_bytes = _number(match[1])
+        elif match := _MOVED.match(line):
+            # Of a file that goes on, rsync counts what was here already too.
+            self._tell(_number(match[1]) - self._here_bytes)
+
+    def _tell(self, total_bytes: int) -> None:
+        if total_bytes > self.received_bytes:
+            self.progress(total_bytes - self.received_bytes)
+            self.received_bytes = total_bytes
+
+    def _is_whole(self, file: TreeFile) -> bool:
+        # A transfer that ends early is logged too; its part stays in staging for the next road.
+        if self._length(file) == file.size_bytes:
+            return True
+        self._waiting[file.sha256] = file
+        return False
+
+    def _length(self, file: TreeFile) -> int:
+        with suppress(FileNotFoundError):
+            return self.staging.path(file.sha256).stat().st_size
+        return 0
+
+    def _note_large(self) -> None:
+        """Record how far the large file is that comes now; end a source that sends more than the file has."""
+        while self._large and self._large[-1].sha256 not in self._waiting:
+            self._large.pop()
+        for file in self._large[-2:]:
+            if self.staging.note_written(file) > file.size_bytes:
+                self.staging.forget(file.sha256)
+                self.failure = ContentError(
+                    "E-SIZE", where=file.path, expected=file.size_bytes, found=f"> {file.size_bytes}"
+                )
+
+
+def refusal(status: int, errors: str, where: str) -> ShuxiangError:
+    """Return what rsync's exit `status` and its words mean to a person (rsync(1), EXIT VALUES)."""
+    said = next((line for line in errors.splitlines() if "@ERROR" in line), "")
+    last = said or next((line for line in errors.splitlines() if line.strip()), "")
+    found = " ".join(last.replace("@ERROR:", "").split())[:160] or f"rsync {status}"
+    if "No space left on device" in errors or "Disk quota exceeded" in errors:
+        return StorageError("E-DISK-FULL", where=where)
+    if "auth failed" in said or "Permission denied" in said or "access denied" in said:
+        return RoadError("E-ROAD-AUTH", where=where, found=found)
+    if "max connections" in said:
+        return RoadError("E-ROAD-FULL", where=where, found=found)
+    if "Unknown module" in said:
+        return RoadError("E-NO-TREE", where=where, found=found)
+    if status in (12, 20, 24, 30) or status < 0:
+        return RoadError("E-ROAD-SHORT", where=where, found=found)
+    if status == 11:
+        return StorageError("E-IO", where=where, found=found)
+    return RoadError("E-ROAD", where=where, found=found)
+
+
+def _read_small(file: Path, path: str, max_bytes: int) -> bytes:
+    try:
+        size_bytes = file.stat().st_size
+    except FileNotFoundError as error:
+        raise RoadError("E-ROAD-MISSING", where=path) from error
+    if size_bytes > max_bytes:
+        raise ContentError("E-SIZE", where=path, expected=f"<= {max_bytes}", found=size_bytes)
+    return file.read_bytes()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _number(text: bytes) -> int:
+    return int(text.replace(b",", b""))
