@@ -7,17 +7,23 @@ without it. Root never writes a state of another user: it becomes that user firs
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from appliance.config import CONFIG_NAME, BoxConfig, HubConfig, read_config
 from catalog import durable
 from catalog.errors import ConfigError, RoadError
+from catalog.progress import Progress
 
 LOCK_NAME = "lock"
+LOCK_BYTES = 1024
+SHOW_SECONDS = 0.5
 
 
 def default_state() -> Path:
@@ -90,8 +96,27 @@ def _name(user: int) -> str:
         return str(user)
 
 
+class Hold:
+    """The state is held for writing; what is done with it is shown to the pages through the lock file itself."""
+
+    def __init__(self, handle: int, task: str) -> None:
+        self._handle = handle
+        self._task = task
+        self._shown = 0.0
+        self.show(Progress(phase=task))
+
+    def show(self, progress: Progress) -> None:
+        """Tell the pages how far the work is, at most twice a second; not durable, since it means nothing later."""
+        now = time.monotonic()
+        if now - self._shown < SHOW_SECONDS:
+            return
+        self._shown = now
+        text = json.dumps({"pid": os.getpid(), "task": self._task, **asdict(progress)}, ensure_ascii=False)
+        os.pwrite(self._handle, text.encode().ljust(LOCK_BYTES)[:LOCK_BYTES], 0)
+
+
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
+def locked(state: Path, task: str) -> Iterator[Hold]:
     """Hold the state for writing; raise `RoadError` E-BUSY where another process does. A kill frees it."""
     handle = durable.storage(
         lambda: os.open(state / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), state
@@ -101,15 +126,21 @@ def locked(state: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RoadError("E-BUSY", where=state) from error
-        yield
+        try:
+            yield Hold(handle, task)
+        finally:
+            os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 
 
-def is_locked(state: Path) -> bool:
-    """Return whether some process is changing the state now."""
+def work_under_way(state: Path) -> tuple[str, Progress] | None:
+    """Return the task that a living process does with this state, and how far it is; None where there is none."""
     try:
-        with locked(state):
-            return False
-    except RoadError:
-        return True
+        found = json.loads((state / LOCK_NAME).read_bytes())
+        task, process = str(found.pop("task")), int(found.pop("pid"))
+        progress = Progress(**found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # After a kill the words stay, the process does not.
+    return (task, progress) if Path(f"/proc/{process}").exists() else None

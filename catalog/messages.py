@@ -1,44 +1,17 @@
-"""The words of every refusal and finding: code -> exit status, what is wrong, what to do, in both languages.
+"""The words of every refusal: code -> exit status, what is wrong, what to do, in both languages.
 
-Exit status: 2 usage, 3 config, 4 doctor, 10-19 content refused, 20-29 storage, 30-39 road (try later).
-A finding inside a list (a row that is rejected) has exit status 0: the command as a whole goes on.
+Exit status: 2 usage, 3 config, 4 doctor, 10-19 content refused, 20-29 storage, 30-39 road (try later). Findings of an
+ingest have exit status 0 and stand in `catalog.finding_messages`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from catalog.finding_messages import FINDINGS
+from catalog.message import Message
 
+__all__ = ["MESSAGES", "Message"]
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is wrong and what to do, in Chinese and English."""
-
-    exit_code: int
-    zh: str
-    en: str
-    hint_zh: str
-    hint_en: str
-
-    def line(self, code: str, language: str, *, where: str = "", expected: str = "", found: str = "") -> str:
-        """Return `CODE: what is wrong: expected, found. What to do` as one line in `language`."""
-        chinese = language.startswith("zh")
-        parts = [f"{code}: {self.zh if chinese else self.en}"]
-        if where:
-            parts.append(f"（{where}）" if chinese else f" ({where})")
-        details = []
-        if expected:
-            details.append(f"应为 {expected}" if chinese else f"expected {expected}")
-        if found:
-            details.append(f"实为 {found}" if chinese else f"found {found}")
-        if details:
-            parts.append(("：" if chinese else ": ") + ("，" if chinese else ", ").join(details))
-        hint = self.hint_zh if chinese else self.hint_en
-        parts.append(("。" if chinese else ". ") + hint)
-        return " ".join("".join(parts).split())
-
-
-MESSAGES: dict[str, Message] = {
-    # usage, config
+MESSAGES: dict[str, Message] = FINDINGS | {
     "E-USAGE": Message(2, "命令写法不对", "wrong usage", "请看 --help", "see --help"),
     "E-STATE-EXISTS": Message(
         3,
@@ -82,9 +55,7 @@ MESSAGES: dict[str, Message] = {
         "用 box status 或 hub bundle list 查看",
         "see box status or hub bundle list",
     ),
-    "E-PORT": Message(
-        3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"
-    ),
+    "E-PORT": Message(3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
     "E-TOOL": Message(
         3,
@@ -114,7 +85,6 @@ MESSAGES: dict[str, Message] = {
         "核对纸上的口令与文件",
         "check the passphrase on the sheet and the file",
     ),
-    # content refused: 10-19
     "E-RECORD": Message(
         10,
         "资源记录不合规范",
@@ -123,7 +93,11 @@ MESSAGES: dict[str, Message] = {
         "correct that field and try again",
     ),
     "E-RESOURCE": Message(
-        10, "目录里没有这个资源", "the catalogue has no such resource", "核对资源标识", "check the resource id"
+        10,
+        "目录里没有这个资源",
+        "the catalogue has no such resource",
+        "核对资源标识",
+        "check the resource id",
     ),
     "E-MANIFEST": Message(
         10,
@@ -183,7 +157,6 @@ MESSAGES: dict[str, Message] = {
         "升级本机软件",
         "upgrade the software on this machine",
     ),
-    # findings of an ingest: about a whole list or archive 10, about one row or file 0 (the others go on)
     "E-SOURCE": Message(
         2, "找不到要入库的内容", "the source to ingest is not there", "核对路径", "check the path"
     ),
@@ -229,135 +202,6 @@ MESSAGES: dict[str, Message] = {
         "去掉密码后重试",
         "remove the password and try again",
     ),
-    "E-ARCHIVE-NAMES": Message(
-        0,
-        "压缩包内的文件名编码不明",
-        "the encoding of the names in the archive is not known",
-        "核对文件名；如有误，解压后以文件夹入库",
-        "check the names; if wrong, unpack and ingest the folder",
-    ),
-    "E-COLUMN": Message(
-        0,
-        "不认识的列，内容原样保留",
-        "unknown column, kept as it is",
-        "如需使用，请改成约定的列名",
-        "rename it to a known column if it should be used",
-    ),
-    "E-CODE": Message(
-        0,
-        "词表中没有的写法，原样保留",
-        "not in the vocabulary, kept as it is",
-        "改成词表中的写法，或请县里补充对应",
-        "use a word of the vocabulary, or map it",
-    ),
-    "E-VALUE": Message(0, "内容无法识别", "the value cannot be read", "改正该单元格", "correct this cell"),
-    "E-JSON": Message(
-        0, "该行不是合规的 JSON 记录", "this line is no JSON record", "改正该行", "correct this line"
-    ),
-    "E-TITLE": Message(0, "缺少标题", "the title is missing", "补上标题", "add the title"),
-    "E-LICENCE": Message(
-        0,
-        "缺少可发布的授权",
-        "a licence to publish is missing",
-        "填写“授权”列，或用 --licence 指定",
-        "fill in the licence column, or give --licence",
-    ),
-    "E-ID-TWICE": Message(
-        0,
-        "与前面的行是同一个资源标识",
-        "an earlier row has the same id",
-        "改用不同的编号，或删去重复的行",
-        "give it another id, or delete the repeated row",
-    ),
-    "E-MERGED": Message(
-        0,
-        "合并单元格使本行含义不明",
-        "merged cells make this row ambiguous",
-        "取消合并，逐行填写",
-        "unmerge the cells and fill in each row",
-    ),
-    "E-FILE-MISSING": Message(
-        0,
-        "清单中的文件不存在",
-        "a file of the list is not there",
-        "补上文件，或改正文件名",
-        "add the file, or correct its name",
-    ),
-    "E-FILE-AMBIGUOUS": Message(
-        0,
-        "有多个同名文件，无法确定是哪一个",
-        "several files have this name",
-        "在清单中写出完整路径",
-        "write the whole path in the list",
-    ),
-    "E-FILE-UNLISTED": Message(
-        0,
-        "文件夹中有清单未列出的文件，未入库",
-        "files of the folder are in no list and were not taken",
-        "需要时补进清单",
-        "add them to the list if they are wanted",
-    ),
-    "E-FILE-READ": Message(
-        0,
-        "文件读不出来",
-        "the file cannot be read",
-        "检查磁盘，重新拷贝该文件",
-        "check the disk and copy the file again",
-    ),
-    "E-LINK": Message(
-        0,
-        "快捷方式或链接不入库",
-        "links are not taken",
-        "放入真正的文件",
-        "put the real file there",
-    ),
-    "E-EMPTY-FILE": Message(
-        0, "文件是空的（0 字节）", "the file is empty (0 bytes)", "重新拷贝该文件", "copy the file again"
-    ),
-    "E-PDF": Message(0, "不是可用的 PDF", "this is no usable PDF", "重新导出该 PDF", "export the PDF again"),
-    "E-PDF-LOCKED": Message(
-        0,
-        "PDF 有密码，无法生成页图",
-        "the PDF has a password: no page images",
-        "去掉密码后重新入库",
-        "remove the password and ingest it again",
-    ),
-    "E-VIDEO": Message(
-        0,
-        "视频损坏或无法播放",
-        "the video is damaged or cannot be played",
-        "重新导出该视频",
-        "export the video again",
-    ),
-    "E-AUDIO": Message(
-        0,
-        "音频损坏或无法播放",
-        "the sound is damaged or cannot be played",
-        "重新导出该音频",
-        "export the sound again",
-    ),
-    "E-PICTURE": Message(
-        0,
-        "图片损坏或过大",
-        "the picture is damaged or too large",
-        "重新导出该图片",
-        "export the picture again",
-    ),
-    "E-SUBTITLE": Message(
-        0,
-        "字幕无法识别，未使用",
-        "the subtitles cannot be read and were not used",
-        "改存为 UTF-8 的 .srt",
-        "save them as .srt in UTF-8",
-    ),
-    "E-PACKAGE": Message(
-        0,
-        "互动包损坏或不安全",
-        "the interactive package is damaged or not safe",
-        "重新导出该互动包",
-        "export the package again",
-    ),
-    # storage: 20-29
     "E-DAMAGED": Message(
         20,
         "发现损坏的数据块",
@@ -376,6 +220,13 @@ MESSAGES: dict[str, Message] = {
         22, "读写磁盘出错", "the disk reports an error", "检查磁盘和连接", "check the disk and its cable"
     ),
     "E-READ-ONLY": Message(23, "磁盘只读", "the disk is read-only", "检查磁盘", "check the disk"),
+    "E-INDEX": Message(
+        24,
+        "检索索引缺失或损坏",
+        "the search index is missing or damaged",
+        "运行 box reindex 重建",
+        "run box reindex to build it anew",
+    ),
     "E-INTERNAL": Message(
         29,
         "程序出错，工作已停下",
@@ -383,7 +234,6 @@ MESSAGES: dict[str, Message] = {
         "可以再试一次；仍不行请把日志交给技术员",
         "try once more; if it fails again give the log to a technician",
     ),
-    # road: 30-39
     "E-BUSY": Message(30, "另一个同步正在进行", "another run is at work", "稍后再试", "try later"),
     "E-PAUSED": Message(
         31, "同步已暂停", "sync is paused", "在页面上恢复，或稍后再试", "resume it on the page, or try later"

@@ -1,0 +1,243 @@
+"""`shuxiang box …`: everything a box can be asked to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance import state
+from appliance.box import ALL, Box, NewBox
+from appliance.cli.bar import Bar, size_text
+from appliance.cli.options import Call, leaf
+from catalog.clock import system_clock
+from catalog.durable import storage
+from catalog.errors import ContentError
+
+
+@click.group()
+def box() -> None:
+    """The box in a school."""
+
+
+@box.command()
+@click.option("--hub", required=True, help="Address of the hub's tree: http://…, rsync://… or a directory.")
+@click.option("--root", type=click.Path(path_type=Path, dir_okay=False), help="The hub's 1.root.json.")
+@click.option("--fingerprint", help="SHA-256 of the hub's 1.root.json, from its sheet.")
+@click.option("--name", help="Name of the box.")
+@click.option("--subscribe", help="all, none, or bundle ids with commas.")
+@leaf
+def init(
+    call: Call, hub: str, root: Path | None, fingerprint: str | None, name: str | None, subscribe: str | None
+) -> None:
+    """Make a new box that trusts one hub."""
+    if root is None and fingerprint is None:
+        raise click.UsageError("--root FILE or --fingerprint HEX is needed")
+    data = storage(root.read_bytes, root) if root else None
+    chosen = (
+        None
+        if subscribe is None
+        else ()
+        if subscribe == "none"
+        else tuple(filter(None, subscribe.split(",")))
+    )
+    new = NewBox(hub=hub, name=name, root=data, fingerprint=fingerprint, subscriptions=chosen)
+    with Box.create(call.state, new) as made:
+        value = {"id": made.id, "name": made.config.name, "hub": hub, "fingerprint": made.config.fingerprint}
+        call.answer(value, call.words(f"书箱“{made.config.name}”已建好，编号 {made.id}。下一步：shuxiang box sync",
+                                      f"Box “{made.config.name}” is ready, id {made.id}. Next: shuxiang box sync"))  # fmt: skip
+
+
+@box.command()
+@click.option("--from", "source", help="Sync from this address or directory only.")
+@click.option("--dry-run", is_flag=True, help="Print what would be fetched, why, and how much.")
+@leaf
+def sync(call: Call, source: str | None, dry_run: bool) -> None:
+    """Get what changed. Safe to kill at any moment; the next run goes on where this one stopped."""
+    from appliance.syncing import dry_run_json, result_json, run_dry, run_sync
+
+    with Box.open(call.state) as opened:
+        if dry_run:
+            plan = run_dry(opened, source)
+            call.answer(dry_run_json(plan), plan.explain(call.language))
+            return
+        progress = call.progress()
+        try:
+            result = run_sync(opened, source, progress)
+        finally:
+            if isinstance(progress, Bar):
+                progress.close()
+        call.answer(
+            result_json(result),
+            call.words(
+                f"已更新到第 {result.release} 次发布：取 {result.fetched_blobs} 个数据块，{size_text(result.fetched_bytes)}，"
+                f"用时 {result.seconds:.1f} 秒。",
+                f"At release {result.release}: {result.fetched_blobs} blobs, {size_text(result.fetched_bytes)}, "
+                f"{result.seconds:.1f} s.",
+            ),
+        )
+
+
+@box.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--for", "box_id", help="Only what the box of this id subscribes to.")
+@leaf
+def export(call: Call, directory: Path, box_id: str | None) -> None:
+    """Write what this box holds as a tree for another box."""
+    from appliance.syncing import run_export
+
+    with Box.open(call.state) as opened:
+        result = run_export(opened, directory, box_id, call.progress())
+        call.answer(
+            {"release": result.release, "blobs": result.blobs, "bytes": result.size_bytes},
+            call.words(
+                f"已写出 {result.blobs} 个数据块，{size_text(result.size_bytes)}。",
+                f"{result.blobs} blobs, {size_text(result.size_bytes)} written.",
+            ),
+        )
+
+
+@box.command()
+@leaf
+def status(call: Call) -> None:
+    """Say what is here."""
+    with Box.open(call.state) as opened:
+        value = opened.status()
+        call.answer(value, _status_text(call, value))
+
+
+def _status_text(call: Call, value: dict[str, Any]) -> str:
+    disk = value["disk"]
+    last = value["last_sync"]
+    lines = [
+        f"{value['name']}  {value['id']}",
+        call.words(
+            f"目录：第 {value['release']} 次发布，{value['resources']} 个资源，其中 {value['cached']} 个内容齐全",
+            f"catalogue: release {value['release']}, {value['resources']} resources, {value['cached']} wholly here",
+        ),
+        call.words(
+            f"内容：第 {value['content_release']} 次发布", f"content: release {value['content_release']}"
+        ),
+        call.words(
+            f"磁盘：剩 {size_text(disk['free_bytes'])}，共 {size_text(disk['total_bytes'])}",
+            f"disk: {size_text(disk['free_bytes'])} free of {size_text(disk['total_bytes'])}",
+        ),
+    ]
+    if last:
+        lines.append(
+            call.words("上次同步：", "last sync: ") + f"{last['at']} {last['result']} {last['code']}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+@box.command()
+@click.option("--repair", is_flag=True, help="Fetch what is damaged again.")
+@leaf
+def verify(call: Call, repair: bool) -> None:
+    """Re-read every blob and compare its hash."""
+    from appliance.syncing import run_verify
+
+    with Box.open(call.state) as opened:
+        result = run_verify(opened, repair, call.progress())
+        call.answer(
+            {
+                "checked": result.checked,
+                "damaged": result.damaged,
+                "repaired": result.repaired,
+                "fetched_bytes": result.fetched_bytes,
+            },
+            call.words(
+                f"已校验 {result.checked} 个数据块，损坏 {result.damaged}，修复 {result.repaired}。",
+                f"{result.checked} blobs checked, {result.damaged} damaged, {result.repaired} repaired.",
+            ),
+        )
+        result.raise_for_damage()
+
+
+@box.command()
+@leaf
+def reindex(call: Call) -> None:
+    """Build the search index anew from the library."""
+    from appliance.syncing import run_reindex
+
+    with Box.open(call.state) as opened:
+        count = run_reindex(opened, call.progress())
+        call.answer(
+            {"resources": count}, call.words(f"已为 {count} 个资源建索引。", f"{count} resources indexed.")
+        )
+
+
+@box.command()
+@click.argument("words", nargs=-1, required=True)
+@leaf
+def search(call: Call, words: tuple[str, ...]) -> None:
+    """Search the catalogue."""
+    from catalog.finder import Finder
+    from webui.api import found_json
+
+    with Box.open(call.state) as opened:
+        finder = Finder(opened.library, opened.index)
+        found = finder.search(" ".join(words))
+        value = found_json(found)
+        lines = [f"{hit['title']}  {hit['id']}" for hit in value["hits"]]
+        call.answer(value, "\n".join([call.words(f"共 {found.total} 个", f"{found.total} found"), *lines]))
+        finder.close()
+
+
+@box.command()
+@click.argument("bundles", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All bundles.")
+@leaf
+def subscribe(call: Call, bundles: tuple[str, ...], everything: bool) -> None:
+    """Keep the content of these bundles as well."""
+    if everything == bool(bundles):
+        raise click.UsageError("bundle ids or --all")
+    with Box.open(call.state) as opened, state.locked(call.state, "subscribe"):
+        chosen = opened.subscribe(None if everything or bundles == (ALL,) else bundles)
+        value = ALL if chosen is None else sorted(chosen)
+        call.answer({"subscriptions": value}, call.words(f"已订阅：{value}", f"subscribed: {value}"))
+
+
+@box.command()
+@click.argument("resource_ids", nargs=-1, required=True)
+@leaf
+def request(call: Call, resource_ids: tuple[str, ...]) -> None:
+    """Ask for resources outside the subscription; they come with the next sync."""
+    with Box.open(call.state) as opened:
+        with opened.library.reading() as reader:
+            known = reader.numbers_of(resource_ids)
+        for resource_id in resource_ids:
+            if resource_id not in known:
+                raise ContentError("E-RESOURCE", where=resource_id)
+            opened.local.add_request(resource_id, system_clock())
+        call.answer(
+            {"requested": list(resource_ids)},
+            call.words(f"已申请 {len(resource_ids)} 个资源。", f"{len(resource_ids)} resources requested."),
+        )
+
+
+@box.command()
+@click.option("--port", type=int, help="Port of the pages.")
+@click.option("--package-port", type=int, help="Port of interactive packages (else port + 1 or a free one).")
+@click.option("--host", default="", help="Address to listen on; all by default.")
+@leaf
+def serve(call: Call, port: int | None, package_port: int | None, host: str) -> None:
+    """Serve the pages, nothing else."""
+    from appliance.service import serve_box
+
+    with Box.open(call.state) as opened:
+        serve_box(opened, call, port=port, package_port=package_port, host=host, service=False)
+
+
+@box.command()
+@click.option("--port", type=int, help="Port of the pages.")
+@click.option("--package-port", type=int, help="Port of interactive packages (else port + 1 or a free one).")
+@click.option("--host", default="", help="Address to listen on; all by default.")
+@leaf
+def run(call: Call, port: int | None, package_port: int | None, host: str) -> None:
+    """The service: pages, sync by itself, discovery."""
+    from appliance.service import serve_box
+
+    with Box.open(call.state) as opened:
+        serve_box(opened, call, port=port, package_port=package_port, host=host, service=True)

@@ -1,0 +1,180 @@
+"""Serving: the sockets, the one waitress on both ports, and the threads of a running box or hub.
+
+Invariant: what takes time runs in a process of its own (`box sync`), so that serving keeps its memory and its speed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.box import CLOCK_OFFSET, VERSION, Box
+from appliance.cli.options import Call
+from appliance.ports import listen, listen_near, port_of
+from appliance.state import work_under_way
+from catalog.clock import clock_offset
+from webui.operations import BoxSettings, DiskSpace, Work
+
+THREADS = 8
+FIRST_SYNC_SECONDS = 2.0
+SECRET = "page_secret"
+
+
+def serve_box(box: Box, call: Call, *, port: int | None, package_port: int | None, host: str, service: bool) -> None:
+    """Serve the pages of `box` until interrupted; as a `service` also sync by itself. Announce it on the network."""
+    from appliance.discovery import Announcement, Announcer
+
+    pages = listen(host, box.config.port if port is None else port)
+    packages = listen_near(host, package_port if package_port is not None else box.config.package_port, port_of(pages))
+    operations = BoxOperations(box)
+    application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
+    announcement = Announcement(
+        name=box.config.name, id=box.id, role="box", version=VERSION,
+        state=f"release {box.library.generation().release}", port=port_of(pages),
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port_of(pages)}"
+    call.answer(
+        {"address": address, "port": port_of(pages), "package_port": port_of(packages)},
+        call.words(f"书箱“{box.config.name}”：{address}", f"Box “{box.config.name}”: {address}"),
+    )
+    sys.stdout.flush()
+    with Announcer(announcement), operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None):
+        run_waitress(application, [pages, packages])
+
+
+def run_waitress(application: Any, sockets: list[Any]) -> None:
+    """Answer requests on `sockets` until interrupted."""
+    from waitress.server import create_server
+
+    server = create_server(
+        application, sockets=sockets, threads=THREADS, ident=None, clear_untrusted_proxy_headers=True,
+        channel_timeout=60, connection_limit=300, max_request_body_size=1 << 40, inbuf_overflow=1 << 20,
+    )  # fmt: skip
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+
+
+def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Any:
+    """Return the WSGI application of a box: pages, files, the tree, packages by port."""
+    from catalog.finder import Finder
+    from sync.serve import held_tree
+    from webui.app import create_box_app
+
+    secret = box.local.get(SECRET)
+    if secret is None:
+        import secrets
+
+        secret = secrets.token_hex(32)
+        box.local.put(SECRET, secret)
+    settings = BoxSettings(
+        box_id=box.id,
+        name=box.config.name,
+        version=VERSION,
+        secret=bytes.fromhex(secret),
+        package_port=package_port,
+        clock=box.shown_now,
+        clock_mark=box.clock_mark,
+        blobs=box.directory / "blobs",
+    )
+    tree = held_tree(box.trust, box.blobs.path, _Holds(box))
+    return create_box_app(
+        library=box.library,
+        finder=Finder(box.library, box.index),
+        blobs=box.blobs,
+        local=box.local,
+        operations=operations,
+        settings=settings,
+        tree=tree,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """Whether the library has a row for a blob: what a cut left in the store is nobody's to give away."""
+
+    box: Box
+
+    def __call__(self, sha256: str) -> bool:
+        with self.box.library.reading() as reader:
+            return reader.has(sha256)
+
+
+class BoxOperations:
+    """What the pages ask for, done: each call returns at once."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def sync_now(self) -> bool:
+        """Start a sync in a process of its own; return False where one is at work."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return False
+            if work_under_way(self._box.directory) is not None:
+                return False
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "appliance", "box", "sync", "--state", str(self._box.directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+            return True
+
+    def request_resource(self, resource_id: str) -> None:
+        """Keep the wish; the next sync fetches it."""
+        self._box.local.add_request(resource_id, self._box.clock())
+
+    def set_display_clock(self, shown: datetime) -> None:
+        """Let the display clock show `shown` from now on."""
+        self._box.local.put(CLOCK_OFFSET, clock_offset(self._box.clock(), shown).total_seconds())
+
+    def work(self) -> Work:
+        """Return what a sync under way says of itself."""
+        found = work_under_way(self._box.directory)
+        if found is None:
+            return Work()
+        task, progress = found
+        share = progress.share
+        return Work(running=True, text=f"{task} {progress.phase}" + (f" {share:.0%}" if share is not None else ""))
+
+    def disk(self) -> DiskSpace:
+        """Return the space of the content disk."""
+        found = self._box.status()["disk"]
+        return DiskSpace(**found)
+
+    @contextmanager
+    def syncing_by_itself(self, every_seconds: float | None) -> Iterator[None]:
+        """Sync soon and then every so often while the block runs; None: only when asked to."""
+        ended = threading.Event()
+
+        def follow() -> None:
+            wait = FIRST_SYNC_SECONDS
+            while not ended.wait(wait):
+                self.sync_now()
+                wait = every_seconds or 0
+
+        thread = threading.Thread(target=follow, name="sync", daemon=True)
+        if every_seconds:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            with self._lock:
+                if self._process is not None and self._process.poll() is None:
+                    self._process.terminate()
+                    self._process.wait(10)
+
+
