@@ -115,7 +115,8 @@ class Outage:
             )
             undo.callback(_run, "umount", "-l", fuse)
             _wait(lambda: (fuse / "disk").exists(), disk)
-            _mount("-o", f"loop,{_MOUNT_OPTIONS}", fuse / "disk", live, undo=undo)
+            _run("mount", "-o", f"loop,{_MOUNT_OPTIONS}", fuse / "disk", live)
+            undo.callback(_unmount, live)
             root = live / "state"
             root.mkdir()
             with (fuse / "marks").open("wb", buffering=0) as marks:
@@ -216,8 +217,9 @@ def _run(*command: object) -> None:
 
 
 def _mount(*arguments: object, undo: ExitStack) -> None:
+    """Mount, and detach at the end: what is still in use below (a mapped file in a traceback) goes when its user goes."""
     _run("mount", *arguments)
-    undo.callback(_unmount, arguments[-1])
+    undo.callback(_run, "umount", "-l", arguments[-1])
 
 
 def _unmount(where: object) -> None:
