@@ -1,0 +1,143 @@
+"""`/api/v1/…` and `/healthz`: what screens, scripts and tests are built on (DESIGN §5.5).
+
+Invariant: JSON in UTF-8, read only, no cookie; the API applies a school's scope only when asked (`scope=mine`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from catalog.finder import Found
+from catalog.library import Entry
+from catalog.resource import is_resource_id
+from catalog.scope import EVERYTHING
+from webui.cards import file_url
+from webui.house import House
+from webui.search import FIELDS, LONGEST_TEXT
+from webui.status import box_status
+
+MOST_PER_PAGE = 100
+PER_PAGE = 20
+_HIT_FIELDS = [
+    "id",
+    "title",
+    "alt_title",
+    "stage",
+    "subject",
+    "edition",
+    "textbook_year",
+    "grades",
+    "volume",
+    "volume_text",
+    "path",
+    "kind",
+    "duration_seconds",
+    "pages",
+    "size_bytes",
+    "origin",
+    "language",
+]
+
+
+def routes(house: House) -> Blueprint:
+    """Return the routes of the API."""
+    blueprint = Blueprint("api", __name__)
+
+    @blueprint.get("/healthz")
+    def health() -> Response:
+        house.library.generation()
+        return _json({"status": "ok", "role": "box", "version": house.settings.version})
+
+    @blueprint.get("/api/v1/status")
+    def status() -> Response:
+        settings = house.settings
+        return _json(
+            box_status(
+                house.library,
+                house.local,
+                box_id=settings.box_id,
+                name=settings.name,
+                version=settings.version,
+                disk=house.operations.disk(),
+            )
+        )
+
+    @blueprint.get("/api/v1/search")
+    def search() -> Response:
+        found = house.finder.search(
+            request.args.get("q", "").strip()[:LONGEST_TEXT],
+            {
+                name: codes
+                for name in FIELDS
+                if (codes := frozenset(filter(None, request.args.getlist(name))))
+            },
+            cached=request.args.get("cached") == "1",
+            scope=house.scope() if request.args.get("scope") == "mine" else EVERYTHING,
+            page=_number("page", 1, 10_000),
+            per_page=_number("per_page", PER_PAGE, MOST_PER_PAGE),
+        )
+        return _json(search_answer(found))
+
+    @blueprint.get("/api/v1/resources/<resource_id>")
+    def resource(resource_id: str) -> Response:
+        with house.library.reading() as reader:
+            entry = reader.resource(resource_id) if is_resource_id(resource_id) else None
+        if entry is None or entry.resource.state != "published":
+            return _json({"error": "not found"}, 404)
+        return _json(resource_answer(entry))
+
+    return blueprint
+
+
+def search_answer(found: Found) -> dict[str, Any]:
+    """Return a found page as the API and `box search` show it."""
+    return {
+        "total": found.total,
+        "took_ms": found.took_ms,
+        "hits": [
+            {
+                **_some(hit.entry.resource.to_json(), _HIT_FIELDS),
+                "cached": hit.entry.cached,
+                "highlight": {"title": hit.title_html, "excerpt": hit.excerpt_html},
+            }
+            for hit in found.hits
+        ],
+        "facets": {name: dict(counts) for name, counts in found.facets.items()},
+    }
+
+
+def resource_answer(entry: Entry) -> dict[str, Any]:
+    """Return the record with the addresses of its files; `here` says whether the box has the bytes."""
+    served = {file.sha256 for file in entry.serving}
+    record = entry.resource.to_json()
+    record["cached"] = entry.cached
+    record["files"] = [
+        {
+            **plain,
+            "url": file_url(file),
+            "here": file.sha256 in served,
+        }
+        for file, plain in zip(entry.resource.files, record.get("files", []), strict=True)
+    ]
+    return record
+
+
+def _some(record: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record}
+
+
+def _number(name: str, default: int, most: int) -> int:
+    text = request.args.get(name, "")
+    return max(1, min(int(text), most)) if text.isascii() and text.isdigit() and len(text) < 8 else default
+
+
+def _json(value: object, status: int = 200) -> Response:
+    response = Response(
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")), status, mimetype="application/json"
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response

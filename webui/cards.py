@@ -1,0 +1,113 @@
+"""What a template shows of a resource or a book: plain frozen values, computed once per page.
+
+Invariant: texts are not escaped here (templates escape), but `title_html` and `excerpt_html`, which the search made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from markupsafe import Markup, escape
+
+from catalog.library import Entry, Shelf
+from catalog.resource import File
+from webui.words import Words, kind_glyph, subject_class, subject_glyph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One resource in a list."""
+
+    id: str
+    title: Markup
+    kind: str
+    glyph: str
+    colour: str
+    detail: str
+    cached: bool
+    thumb: str
+    excerpt: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookCard:
+    """One book on a shelf; `query` names it in an address."""
+
+    query: str
+    subject: str
+    colour: str
+    glyph: str
+    edition: str
+    volume: str
+    grade: str
+    resources: str
+    cached: bool
+
+
+def file_url(file: File, resource_id: str = "", *, download: bool = False) -> str:
+    """Return the address of a file; with `resource_id`, its use is counted for that resource."""
+    query = {"r": resource_id} if resource_id else {}
+    if download:
+        query["download"] = "1"
+    address = f"/files/{file.sha256}/{quote(file.name)}"
+    return f"{address}?{urlencode(query)}" if query else address
+
+
+def thumb_url(entry: Entry) -> str:
+    """Return the address of the resource's small picture, or ""."""
+    thumbs = entry.files_of("thumb")
+    return file_url(thumbs[0]) if thumbs else ""
+
+
+def card(entry: Entry, words: Words, *, title: str = "", excerpt: str = "") -> Card:
+    """Return the card of a resource; `title` and `excerpt` are HTML of the search's highlighting."""
+    resource = entry.resource
+    kind = words.label("kind", resource.kind)
+    parts = (kind, words.place(resource), words.extent(resource))
+    return Card(
+        id=resource.id,
+        title=Markup(title) if title else escape(resource.title),
+        kind=kind,
+        glyph=kind_glyph(resource.kind),
+        colour=subject_class(resource.subject),
+        detail=" · ".join(part for part in parts if part),
+        cached=entry.cached,
+        thumb=thumb_url(entry),
+        excerpt=Markup(excerpt),
+    )
+
+
+def shelf_query(shelf: Shelf) -> dict[str, str]:
+    """Return the query fields that name a book; a field that is not said is `-`."""
+    query = {
+        "stage": shelf.stage or "-",
+        "grade": shelf.grade or "-",
+        "subject": shelf.subject or "-",
+        "edition": shelf.edition or "-",
+        "volume": shelf.volume or "-",
+    }
+    if shelf.textbook_year:
+        query["year"] = str(shelf.textbook_year)
+    return query
+
+
+def book_card(shelf: Shelf, words: Words) -> BookCard:
+    """Return the drawn cover of a book."""
+    return BookCard(
+        query=urlencode(shelf_query(shelf)),
+        subject=words.label("subject", shelf.subject) or words.label("stage", shelf.stage),
+        colour=subject_class(shelf.subject),
+        glyph=subject_glyph(shelf.subject),
+        edition=words.edition(shelf.edition, shelf.textbook_year),
+        volume=words.volume(shelf.volume),
+        grade=words.label("grade", shelf.grade),
+        resources=words.items(shelf.resources),
+        cached=shelf.cached > 0,
+    )
+
+
+def cards(entries: Iterable[Entry], words: Words) -> list[Card]:
+    """Return the cards of several resources."""
+    return [card(entry, words) for entry in entries]

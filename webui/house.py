@@ -1,0 +1,191 @@
+"""What every page of a box is built from: the library, the finder, the settings, and how a page is rendered.
+
+Invariant: rendering reads, never writes; a page is a function of the address, the language and `state_key()`, so that
+the page layer may keep it as long as that key stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, request
+from jinja2 import Environment
+
+from catalog.blobs import BlobStore
+from catalog.finder import Finder
+from catalog.library import Library, Reader
+from catalog.local import Local
+from catalog.scope import EVERYTHING, Scope
+from webui.english import ENGLISH
+from webui.forms import FormTokens
+from webui.i18n import LANGUAGES, accepted_language, chosen_language, environments, translator
+from webui.operations import BoxSettings, Operations
+from webui.static_files import StaticFiles
+from webui.words import Words
+
+LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request for a page: its language, and `carry`, the query that keeps a chosen language on links."""
+
+    language: str
+    chosen: bool
+    words: Words
+
+    @property
+    def carry(self) -> str:
+        return f"?lang={self.language}" if self.chosen else ""
+
+    @property
+    def carry_more(self) -> str:
+        return f"&lang={self.language}" if self.chosen else ""
+
+    def link(self, path: str, query: Mapping[str, Any] | list[tuple[str, str]]) -> str:
+        """Return `path` with `query`, keeping a chosen language."""
+        text = urlencode(query, doseq=True) + self.carry_more
+        return f"{path}?{text.lstrip('&')}" if text else path
+
+
+class House:
+    """The parts of a serving box, shared by all threads."""
+
+    def __init__(
+        self,
+        *,
+        library: Library,
+        finder: Finder,
+        blobs: BlobStore,
+        local: Local,
+        operations: Operations,
+        settings: BoxSettings,
+    ) -> None:
+        self.library = library
+        self.finder = finder
+        self.blobs = blobs
+        self.local = local
+        self.operations = operations
+        self.settings = settings
+        self.static = StaticFiles()
+        self.tokens = FormTokens(settings.secret)
+        self.words = {name: Words(name, translator(name, ENGLISH)) for name in LANGUAGES}
+        self.translate = {name: translator(name, ENGLISH) for name in LANGUAGES}
+        self._seen: _LocalState | None = None
+
+    @cached_property
+    def environments(self) -> Mapping[str, Environment]:
+        """The templates, one environment per language."""
+        made = environments(ENGLISH)
+        for environment in made.values():
+            environment.globals.update(
+                css=self.static.address("shuxiang.css"),
+                glyphs=self.static.address("glyphs.svg"),
+                script=self.static.address("shuxiang.js"),
+                icon=self.static.address("icon.png"),
+                box_name=self.settings.name,
+            )
+        return made
+
+    # -- what pages depend on ------------------------------------------------------------------------------------
+
+    def state_key(self) -> tuple[Any, ...]:
+        """Return what a kept page depends on besides its address and language."""
+        generation = self.library.generation()
+        seen = self._local_state()
+        return (generation.library, generation.content, generation.index, generation.release, seen.key)
+
+    def scope(self) -> Scope:
+        """Return the school's scope; everything where none is set."""
+        return self._local_state().scope
+
+    def requested(self) -> frozenset[str]:
+        """Return the ids of the resources that were asked for."""
+        return self._local_state().requested
+
+    def today(self) -> date:
+        """Return the display date."""
+        return self._local_state().today
+
+    def now(self) -> datetime:
+        """Return the display time in the school's zone."""
+        return self.settings.clock()
+
+    def look_again(self) -> None:
+        """Forget what was read of the local state: called after a page has changed it."""
+        self._seen = None
+
+    def _local_state(self) -> _LocalState:
+        seen = self._seen
+        now = time.monotonic()
+        if seen is None or now - seen.read_at > LOOK_AGAIN_SECONDS:
+            stored = self.local.get("scope")
+            seen = _LocalState(
+                read_at=now,
+                scope=Scope.from_json(stored) if stored else EVERYTHING,
+                requested=frozenset(item.resource_id for item in self.local.requests()),
+                today=self.settings.clock().date(),
+            )
+            self._seen = seen
+        return seen
+
+    # -- pages ---------------------------------------------------------------------------------------------------
+
+    def visit(self) -> Visit:
+        """Return the visit that the current request is."""
+        chosen = chosen_language(request.query_string.decode("latin-1"))
+        language = chosen or accepted_language(request.headers.get("Accept-Language", ""))
+        return Visit(language=language, chosen=chosen is not None, words=self.words[language])
+
+    def page(
+        self, visit: Visit, reader: Reader, template: str, *, status: int = 200, at: str = "", **values: Any
+    ) -> Response:
+        """Return the rendered page; `at` names the entry of the navigation that is lit."""
+        other = "en" if visit.words.chinese else "zh-CN"
+        query = {name: found for name, found in request.args.lists() if name != "lang"}
+        updated = reader.generation().updated_to
+        html = (
+            self.environments[visit.language]
+            .get_template(template)
+            .render(
+                visit=visit,
+                words=visit.words,
+                carry=visit.carry,
+                carry_more=visit.carry_more,
+                at=at,
+                q=request.args.get("q", ""),
+                switch=f"{request.path}?{urlencode({**query, 'lang': other}, doseq=True)}",
+                updated=visit.words.day(date.fromisoformat(updated[:10]), year=True) if updated else "",
+                **values,
+            )
+        )
+        response = Response(html, status=status, mimetype="text/html")
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    def message(self, status: int, title: str, text: str) -> Response:
+        """Return a page that only says something; `title` and `text` are Chinese messages."""
+        visit = self.visit()
+        translate = self.translate[visit.language]
+        with self.library.reading() as reader:
+            return self.page(
+                visit, reader, "message.html", status=status, title=translate(title), text=translate(text)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LocalState:
+    read_at: float
+    scope: Scope
+    requested: frozenset[str]
+    today: date
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (self.scope, self.requested, self.today)
