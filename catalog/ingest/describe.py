@@ -213,9 +213,8 @@ def _package(path: Path, media_type: str, work: Path) -> Description:
             item = package_file(target, member.path.removeprefix(root))
             outside = outside or has_outside_links(item)
             derived.append(item)
-    return Description(
-        kind="interactive", requires=("network",) if outside else (), derived=tuple(start_first(derived))
-    )
+    derived.sort(key=lambda file: start_order(file.package_path or ""))
+    return Description(kind="interactive", requires=("network",) if outside else (), derived=tuple(derived))
 
 
 def package_file(path: Path, package_path: str) -> Derived:
@@ -229,11 +228,9 @@ def package_file(path: Path, package_path: str) -> Derived:
     )
 
 
-def start_first(files: list[Derived]) -> list[Derived]:
-    """Return the files of a package with its start page (`index.html` at the top) first."""
-    return sorted(
-        files, key=lambda file: (file.package_path not in ("index.html", "index.htm"), file.package_path)
-    )
+def start_order(package_path: str) -> tuple[bool, str]:
+    """Return the sort key that puts a package's start page (`index.html` at the top) first."""
+    return package_path not in ("index.html", "index.htm"), package_path
 
 
 def has_outside_links(file: Derived) -> bool:

@@ -60,7 +60,7 @@ state: 状态 发布状态 审核状态
 source: 来源 资源来源 来源单位 提供单位
 created: 创建时间 创建日期 制作日期 制作时间
 updated: 更新时间 修改时间 更新日期
-ignored: 序号 行号 no. 大小 文件大小 格式 文件格式 扩展名 文件类型 size_bytes size
+ignored: 序号 行号 退回原因 原行号 no. 大小 文件大小 格式 文件格式 扩展名 文件类型 size_bytes size
 """
 
 

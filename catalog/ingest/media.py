@@ -112,12 +112,7 @@ def probe(path: Path, media_type: str, *, code: str) -> Probe:
         for stream in answer.get("streams", ())
         if not stream.get("disposition", {}).get("attached_pic")
     ]
-    video: dict[str, Any]
-    audio: dict[str, Any]
-    video, audio = (
-        next((stream for stream in streams if stream.get("codec_type") == kind), {})
-        for kind in ("video", "audio")
-    )
+    video, audio = (_first_stream(streams, kind) for kind in ("video", "audio"))
     if not video and not audio:
         raise ToolError(code, shlex.join(command), "no stream")
     return Probe(
@@ -129,6 +124,10 @@ def probe(path: Path, media_type: str, *, code: str) -> Probe:
         height=int(video.get("height") or 0),
         audio=audio.get("codec_name", ""),
     )
+
+
+def _first_stream(streams: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next((stream for stream in streams if stream.get("codec_type") == kind), {})
 
 
 def write_play_video(
@@ -179,7 +178,7 @@ def write_play_audio(path: Path, media_type: str, target: Path) -> None:
         "0",
         "-f",
         "mp3",
-        target,
+        str(target),
     ]
     _ffmpeg(path, media_type, options, code="E-AUDIO", timeout_seconds=TRANSCODE_SECONDS)
 

@@ -16,6 +16,7 @@ from typing import IO, Protocol
 from catalog.errors import UsageError
 from catalog.ingest.archive import SOURCE_LIMITS, Archive, Member
 from catalog.ingest.findings import WARNING, Finding
+from catalog.ingest.sniff import PACKAGE, sniff
 from catalog.resource import is_file_name
 
 _RUBBISH = frozenset(
@@ -60,7 +61,7 @@ class Source(Protocol):
 
 
 def source_of(path: Path) -> Source:
-    """Return the source at `path`: a folder, a ZIP, or one file (or list) with the folder it lies in.
+    """Return the source at `path`: a folder, a ZIP, or one file (an interactive package is one file).
 
     Raises `UsageError` E-SOURCE where nothing is there, `ContentError` E-ARCHIVE… where the archive is refused.
     """
@@ -68,7 +69,7 @@ def source_of(path: Path) -> Source:
         return FolderSource(path)
     if not path.is_file():
         raise UsageError("E-SOURCE", where=path)
-    if path.suffix.lower() == ".zip":
+    if path.suffix.lower() == ".zip" and sniff(path, path.name) != PACKAGE:
         return ArchiveSource(path)
     return FolderSource(path.parent, only=path.name)
 
