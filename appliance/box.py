@@ -21,6 +21,8 @@ from catalog.clock import Clock, display_time, is_plausible, system_clock, trust
 from catalog.errors import ConfigError
 from catalog.library import Library
 from catalog.local import Local
+from webui.operations import DiskSpace
+from webui.status import box_status
 
 DIRECTORIES = ("key", "blobs", "staging", "trust", "index", "outbox")
 KEY_NAME = "key/box.pem"
@@ -161,34 +163,15 @@ class Box:
 
     # -- what it says of itself ----------------------------------------------------------------------------------
 
+    def disk(self) -> DiskSpace:
+        """Return the space of the content disk."""
+        found = shutil.disk_usage(self.directory)
+        return DiskSpace(
+            total_bytes=found.total, free_bytes=found.free, reserve_bytes=self.config.reserve_bytes
+        )
+
     def status(self) -> dict[str, Any]:
         """Return the box's status as `/api/v1/status` and `box status --json` print it (DESIGN 5.5)."""
-        with self.library.reading() as reader:
-            generation = reader.generation()
-            counts = reader.counts()
-            bundles = reader.bundles()
-        last = next(iter(self.local.syncs(1)), None)
-        disk = shutil.disk_usage(self.directory)
-        return {
-            "role": "box",
-            "id": self.id,
-            "name": self.config.name,
-            "version": VERSION,
-            "release": generation.release,
-            "content_release": generation.content_release,
-            "bundles": {
-                bundle.id: {"version": bundle.version, "resources": bundle.resources, "cached": bundle.cached}
-                for bundle in bundles
-            },
-            "resources": counts.resources,
-            "cached": counts.cached,
-            "last_sync": {"at": last.at.isoformat(), "result": last.result, "code": last.code}
-            if last
-            else None,
-            "disk": {
-                "total_bytes": disk.total,
-                "free_bytes": disk.free,
-                "reserve_bytes": self.config.reserve_bytes,
-            },
-            "updated_to": generation.updated_to,
-        }
+        return box_status(
+            self.library, self.local, box_id=self.id, name=self.config.name, version=VERSION, disk=self.disk()
+        )

@@ -16,6 +16,7 @@ from catalog import durable
 from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError
 from catalog.scope import EVERYTHING, Scope
+from sync.daemon import PRIVATE_NETWORKS
 
 CONFIG_NAME = "config.toml"
 
@@ -45,14 +46,7 @@ class HubConfig:
     review: str = "none"
     port: int = 8088
     rsync_port: int = 8873
-    rsync_allow: tuple[str, ...] = (
-        "127.0.0.0/8",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::1",
-        "fc00::/7",
-    )
+    rsync_allow: tuple[str, ...] = PRIVATE_NETWORKS
     roads: tuple[str, ...] = ()
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from appliance.box import CLOCK_OFFSET, VERSION, Box
@@ -25,14 +24,19 @@ from webui.operations import BoxSettings, DiskSpace, Work
 THREADS = 8
 FIRST_SYNC_SECONDS = 2.0
 SECRET = "page_secret"
+TREE = "/tree/"
 
 
-def serve_box(box: Box, call: Call, *, port: int | None, package_port: int | None, host: str, service: bool) -> None:
+def serve_box(
+    box: Box, call: Call, *, port: int | None, package_port: int | None, host: str, service: bool
+) -> None:
     """Serve the pages of `box` until interrupted; as a `service` also sync by itself. Announce it on the network."""
     from appliance.discovery import Announcement, Announcer
 
     pages = listen(host, box.config.port if port is None else port)
-    packages = listen_near(host, package_port if package_port is not None else box.config.package_port, port_of(pages))
+    packages = listen_near(
+        host, package_port if package_port is not None else box.config.package_port, port_of(pages)
+    )
     operations = BoxOperations(box)
     application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
     announcement = Announcement(
@@ -45,8 +49,14 @@ def serve_box(box: Box, call: Call, *, port: int | None, package_port: int | Non
         call.words(f"书箱“{box.config.name}”：{address}", f"Box “{box.config.name}”: {address}"),
     )
     sys.stdout.flush()
-    with Announcer(announcement), operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None):
-        run_waitress(application, [pages, packages])
+    with (
+        Announcer(announcement),
+        operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None),
+    ):
+        try:
+            run_waitress(application, [pages, packages])
+        finally:
+            application.close()
 
 
 def run_waitress(application: Any, sockets: list[Any]) -> None:
@@ -95,8 +105,22 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         local=box.local,
         operations=operations,
         settings=settings,
-        tree=tree,
+        mounts={TREE: under(TREE, tree)},
     )
+
+
+def under(prefix: str, application: Any) -> Any:
+    """Return `application` as it is seen below `prefix` (`/tree/`): WSGI's SCRIPT_NAME and PATH_INFO (PEP 3333)."""
+    script = prefix.rstrip("/")
+
+    def mounted(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        inner = dict(environ)
+        inner["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + script
+        inner["PATH_INFO"] = environ["PATH_INFO"][len(script) :]
+        answer: Iterable[bytes] = application(inner, start_response)
+        return answer
+
+    return mounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +171,13 @@ class BoxOperations:
             return Work()
         task, progress = found
         share = progress.share
-        return Work(running=True, text=f"{task} {progress.phase}" + (f" {share:.0%}" if share is not None else ""))
+        return Work(
+            running=True, text=f"{task} {progress.phase}" + (f" {share:.0%}" if share is not None else "")
+        )
 
     def disk(self) -> DiskSpace:
         """Return the space of the content disk."""
-        found = self._box.status()["disk"]
-        return DiskSpace(**found)
+        return self._box.disk()
 
     @contextmanager
     def syncing_by_itself(self, every_seconds: float | None) -> Iterator[None]:
@@ -176,5 +201,3 @@ class BoxOperations:
                 if self._process is not None and self._process.poll() is None:
                     self._process.terminate()
                     self._process.wait(10)
-
-

@@ -100,7 +100,7 @@ def publish(
         staged = _stage(reader, head, public, work, now, progress)
         release = _next_release(head, staged, publisher, keys, now)
         added, changed, recalled = _counts(reader, staged, _dropped(reader, head, public), today)
-        _write_roads(public, roads)
+        write_roads(public, roads)
         published = head is None or not release.same_state(head.release)
         bytes_new = _put(public, blobs, keys, head, release, staged, now, progress) if published else 0
         if not published:
@@ -269,7 +269,7 @@ def _preview(survey: BundleSurvey) -> BundlePreview:
     )
 
 
-def _write_roads(public: Path, roads: Sequence[str]) -> None:
+def write_roads(public: Path, roads: Sequence[str]) -> None:
     """Write the hint of other roads, or remove it where there are none."""
     path = public / tree.ROADS
     if not roads:

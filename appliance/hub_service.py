@@ -1,0 +1,164 @@
+"""Serving a hub: the staff pages and the published tree on one port, and the rsync daemon beside them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from appliance.box import VERSION
+from appliance.cli.options import Call
+from appliance.hub import Hub
+from appliance.ports import listen, port_of
+from appliance.service import TREE, run_waitress, under
+from catalog.clock import CHINA
+from catalog.ingest.session import IngestSession
+from sync.daemon import MODULE, DaemonSettings, RsyncDaemon
+from sync.publish import BundlePreview
+from sync.serve import published_tree
+from webui.hub.operations import (
+    BundleChange,
+    HubSettings,
+    IngestRequest,
+    Preview,
+    Published,
+    ReleaseLine,
+    Tell,
+)
+
+SAMPLES = 5
+
+
+def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: int | None) -> None:
+    """Serve console and tree until interrupted; with `rsync_port` also the rsync daemon. Announce the hub."""
+    from appliance.discovery import Announcement, Announcer
+
+    listening = listen(host, hub.config.port if port is None else port)
+    application = hub_application(hub)
+    address = f"http://127.0.0.1:{port_of(listening)}"
+    announcement = Announcement(
+        name=hub.config.name, id=hub.id, role="hub", version=VERSION,
+        state=f"release {hub.library.generation().release}", port=port_of(listening),
+    )  # fmt: skip
+    with _daemon(hub, rsync_port), Announcer(announcement):
+        call.answer(
+            {"address": address, "port": port_of(listening), "rsync_port": rsync_port},
+            call.words(f"县中心“{hub.config.name}”：{address}", f"Hub “{hub.config.name}”: {address}"),
+        )
+        sys.stdout.flush()
+        try:
+            run_waitress(application, [listening])
+        finally:
+            application.close()
+
+
+@contextmanager
+def _daemon(hub: Hub, port: int | None) -> Iterator[None]:
+    hub.announce_roads(() if port is None else (f"rsync://{{host}}:{port}/{MODULE}",))
+    if port is None:
+        yield
+        return
+    settings = DaemonSettings(port=port, hosts_allow=hub.config.rsync_allow)
+    daemon = RsyncDaemon(hub.public, hub.directory / "rsyncd", settings)
+    daemon.start()
+    try:
+        yield
+    finally:
+        daemon.stop()
+
+
+class HubApp:
+    """The WSGI application of a hub: the tree under `/tree/`, everything else the staff pages."""
+
+    def __init__(self, hub: Hub) -> None:
+        from webui.hub.app import create_hub_app
+
+        settings = HubSettings(
+            hub_id=hub.id,
+            name=hub.config.name,
+            version=VERSION,
+            secret=hub.secret(),
+            uploads=hub.directory / "uploads",
+            blobs=hub.directory / "blobs",
+            licence=hub.config.licence,
+            clock=lambda: hub.clock().astimezone(CHINA),
+        )
+        self._tree = under(TREE, published_tree(hub.public))
+        self._pages = create_hub_app(hub.library, hub.local, HubWork(hub), settings)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        application = self._tree if environ["PATH_INFO"].startswith(TREE) else self._pages
+        answer: Iterable[bytes] = application(environ, start_response)
+        return answer
+
+    def close(self) -> None:
+        """End the work under way; it goes on when the hub starts again."""
+        self._pages.close()
+
+
+def hub_application(hub: Hub) -> HubApp:
+    """Return the WSGI application of a hub."""
+    return HubApp(hub)
+
+
+@dataclass(frozen=True, slots=True)
+class HubWork:
+    """What the staff pages ask for, done."""
+
+    hub: Hub
+
+    def create_bundle(self, bundle_id: str, title: str) -> None:
+        """Add an empty bundle."""
+        self.hub.create_bundle(bundle_id, title)
+
+    def ingesting(self, request: IngestRequest, tell: Tell) -> AbstractContextManager[IngestSession]:
+        """Hold the hub for one batch."""
+        return self.hub.ingesting(
+            request.source, bundle=request.bundle, licence=request.licence, work=request.work, progress=tell
+        )
+
+    def preview(self) -> Preview:
+        """Return what publishing now would do."""
+        found = self.hub.preview()
+        return Preview(
+            release=found.release,
+            bundles=tuple(map(_change, found.bundles)),
+            bytes_new=found.bytes_new,
+            bytes_total=found.bytes_total,
+        )
+
+    def publish(self, tell: Tell) -> Published:
+        """Sign and publish."""
+        done = self.hub.publish(tell)
+        return Published(
+            new=done.published,
+            release=done.release,
+            signed_at=done.date,
+            added=done.added,
+            changed=done.changed,
+            gone=done.recalled,
+            bytes_new=done.bytes_new,
+        )
+
+    def releases(self, limit: int) -> list[ReleaseLine]:
+        """Return the releases that the tree keeps."""
+        lines: list[tuple[int, datetime]] = self.hub.release_dates()
+        return [ReleaseLine(release=number, signed_at=date) for number, date in lines[:limit]]
+
+
+def _change(found: BundlePreview) -> BundleChange:
+    titles = [named.title for named in (*found.added, *found.changed)]
+    return BundleChange(
+        id=found.id,
+        title=found.title,
+        version=found.version,
+        resources=found.resources,
+        added=len(found.added),
+        changed=len(found.changed),
+        gone=len(found.gone),
+        samples=tuple(titles[:SAMPLES]),
+        gone_samples=tuple(named.title for named in found.gone[:SAMPLES]),
+    )
