@@ -56,6 +56,9 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "see box status or hub bundle list",
     ),
     "E-PORT": Message(3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"),
+    "E-BUNDLE-EXISTS": Message(
+        3, "已有这个资源包", "this bundle exists already", "换一个标识", "choose another id"
+    ),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
     "E-TOOL": Message(
         3,

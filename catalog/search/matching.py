@@ -216,7 +216,7 @@ class Segment:
     def match(self, clauses: Iterable[Clause]) -> Matched:
         """Return the live documents that match all `clauses`; all of them for none."""
         every = [self.hits(clause) for clause in clauses]
-        order = sorted(every, key=lambda hits: hits.count)
+        order = sorted(every, key=lambda hits: (not hits.rare, hits.count))
         if not order or not order[0].rare:
             bits = self.live_bits
             for hits in order:

@@ -23,18 +23,21 @@ def pinyin_of(title: str) -> set[str]:
     The tails (from every word's start) let the initials of several words be typed together; for full pinyin the
     query is cut into words instead.
     """
+    return set().union(*map(_run_terms, chinese_runs(fold_text(title))))
+
+
+@lru_cache(maxsize=16384)
+def _run_terms(run: str) -> frozenset[str]:
     found: set[str] = set()
-    for run in chinese_runs(fold_text(title)):
-        syllables = _syllables(run)
-        at = 0
-        starts = set()
-        for word in segment_finely(run):
-            found |= _word_terms(word)
-            at = run.find(word, max(0, at - len(word)))
-            starts.add(at)
-        initials = "".join(syllable[:1] for syllable in syllables)
-        found.update(tail for at in starts if len(tail := initials[at : at + MAX_INITIALS]) > 1)
-    return found
+    starts = set()
+    at = 0
+    for word in segment_finely(run):
+        found |= _word_terms(word)
+        at = run.find(word, max(0, at - len(word)))
+        starts.add(at)
+    initials = "".join(syllable[:1] for syllable in _syllables(run))
+    found.update(tail for at in starts if len(tail := initials[at : at + MAX_INITIALS]) > 1)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=16384)

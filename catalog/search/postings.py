@@ -64,7 +64,8 @@ class SegmentFiles:
     @cached_property
     def numbers(self) -> array[int]:
         """The library's row number of each document."""
-        return self._numeric("number", "I")
+        numbers: array[int] = self._numeric("number", "I")
+        return numbers
 
     @cached_property
     def qualities(self) -> array[float]:
@@ -75,7 +76,7 @@ class SegmentFiles:
     @cached_property
     def length_bytes(self) -> bytes:
         """The number of terms of each document, in Whoosh's one-byte approximation."""
-        return self._numeric("_text_len", LENGTHS_COLUMN._typecode).tobytes()
+        return bytes(self._numeric("_text_len", LENGTHS_COLUMN._typecode))
 
     def length(self, document: int) -> int:
         """Return the approximate number of terms of a document."""

@@ -37,6 +37,8 @@ class _Postings(W3PostingsWriter):  # type: ignore[misc]
 
     def add_all(self, documents: array[int], weights: Iterable[int]) -> None:
         """Write all blocks of the current term but the last, which `finish_postings` writes."""
+        # Packing a handful of postings costs more time and more bytes than it saves.
+        self._compression = 3 if len(documents) > 8 else 0
         floats = array("f", iter(weights))  # without `iter` the bytes would be taken as raw floats
         for at in range(0, len(documents), BLOCK_POSTINGS):
             if at:

@@ -1,0 +1,174 @@
+"""The finder joins library and search index: what pages ask when someone looks for something.
+
+Invariant: a hit is always resolved through the library, in the one read transaction that also says which index belongs
+to it; so index and library cannot contradict each other on screen.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.errors import StorageError
+from catalog.library import Entry, Generation, Library, Reader
+from catalog.scope import EVERYTHING, Scope
+from catalog.search.highlight import find_words, highlight
+from catalog.search.query import NumberSet, SearchAnswer, Searcher, SearchRequest
+from catalog.search.record import text_of
+
+EXCERPT_CHARACTERS = 90
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, struct.error, zlib.error, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One resource on a page of results; both texts are escaped HTML with `<mark>` only."""
+
+    entry: Entry
+    title_html: str
+    excerpt_html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page of results. `facets`: field -> code -> count, each under all other filters. `words`: what is marked.
+
+    `exact` is false where the total may still count a few documents whose text only nearly matches.
+    """
+
+    total: int
+    took_ms: float
+    hits: tuple[Hit, ...]
+    facets: Mapping[str, Mapping[str, int]]
+    words: tuple[str, ...] = ()
+    exact: bool = True
+
+
+class Finder:
+    """Searches `library` by the indexes in `index_root`; threads share it."""
+
+    def __init__(self, library: Library, index_root: Path) -> None:
+        self._library = library
+        self._index_root = index_root
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Searcher] | None = None
+        self._sets: dict[object, NumberSet] = {}
+        self._sets_of: Generation | None = None
+
+    def search(
+        self,
+        text: str = "",
+        filters: Mapping[str, frozenset[str]] | None = None,
+        *,
+        cached: bool = False,
+        scope: Scope = EVERYTHING,
+        page: int = 1,
+        per_page: int = 20,
+    ) -> Found:
+        """Return one page of what matches `text` under `filters`; with `cached` only what pages can open here.
+
+        Without text everything under the filters is browsed, best first. Raise `StorageError` E-INDEX where the index
+        cannot be read.
+        """
+        started = time.perf_counter()
+        with self._library.reading() as reader:
+            generation = reader.generation()
+            if not generation.index:
+                return Found(total=0, took_ms=0.0, hits=(), facets={})
+            request = SearchRequest(
+                text=text,
+                filters=filters or {},
+                numbers=self._number_sets(reader, generation, cached=cached, scope=scope),
+                page=page,
+                per_page=per_page,
+            )
+            looked_at = _Page(reader)
+            try:
+                answer = self._searcher(generation.index).search(request, looked_at.confirm)
+            except _UNREADABLE as error:
+                self.close()
+                raise StorageError("E-INDEX", where=self._index_root / str(generation.index)) from error
+            hits = tuple(_hit(entry, answer) for entry in looked_at.entries(answer.numbers))
+        return Found(
+            total=answer.total,
+            took_ms=round((time.perf_counter() - started) * 1000, 2),
+            hits=hits,
+            facets=answer.facets,
+            words=answer.words,
+            exact=answer.exact,
+        )
+
+    def close(self) -> None:
+        """Let go of the index; the next search opens it again."""
+        with self._lock:
+            self._opened = None
+
+    def warm(self) -> None:
+        """Open the index and unpack what every page needs, so that the first visitor does not wait for it."""
+        self.search()
+
+    def _searcher(self, index: int) -> Searcher:
+        with self._lock:
+            if self._opened is None or self._opened[0] != index:
+                previous = self._opened[1] if self._opened else None
+                self._opened = index, Searcher(self._index_root / str(index), previous=previous)
+            return self._opened[1]
+
+    def _number_sets(
+        self, reader: Reader, generation: Generation, *, cached: bool, scope: Scope
+    ) -> tuple[NumberSet, ...]:
+        sets = []
+        with self._lock:
+            if self._sets_of != generation:
+                self._sets, self._sets_of = {}, generation
+            if cached:
+                if "cached" not in self._sets:
+                    self._sets["cached"] = NumberSet(reader.cached_numbers())
+                sets.append(self._sets["cached"])
+            if scope:
+                if scope not in self._sets:
+                    self._sets[scope] = NumberSet(reader.numbers_on(scope.narrow(reader.shelves())))
+                sets.append(self._sets[scope])
+        return tuple(sets)
+
+
+class _Page:
+    """The entries that one search looks at, each read once."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._read: dict[int, Entry] = {}
+
+    def entries(self, numbers: tuple[int, ...] | list[int]) -> list[Entry]:
+        """Return the entries of `numbers` in that order; what the library does not have is left out."""
+        missing = [number for number in numbers if number not in self._read]
+        self._read.update((entry.number, entry) for entry in self._reader.by_numbers(missing))
+        return [self._read[number] for number in numbers if number in self._read]
+
+    def confirm(self, numbers: list[int], phrases: tuple[str, ...]) -> set[int]:
+        """Return the numbers in whose text each of `phrases` stands in one piece."""
+        true = set()
+        for entry in self.entries(numbers):
+            text = text_of(entry.resource)
+            if all(phrase in text for phrase in phrases):
+                true.add(entry.number)
+        return true
+
+
+def _hit(entry: Entry, answer: SearchAnswer) -> Hit:
+    resource = entry.resource
+    parts = [resource.description or "", " › ".join(resource.path), "、".join(resource.keywords)]
+    parts += ["、".join(resource.knowledge), resource.author or "", *resource.raw.values()]
+    told = [part for part in parts if part]
+    excerpt = next((part for part in told if find_words(part, answer.words)), told[0] if told else "")
+    return Hit(
+        entry=entry,
+        title_html=highlight(resource.title, answer.words),
+        excerpt_html=highlight(excerpt, answer.words, limit=EXCERPT_CHARACTERS),
+    )
