@@ -35,6 +35,8 @@ where the source has no such file, `ContentError` E-SIZE where more than `max_by
 A road that asks `timestamp.json` by `If-None-Match` answers a 304 with the bytes that `trust/` has."""
 
 MAX_ROOT_BYTES = 512_000
+# A login page may be longer than the file that was asked for, and should still be known as one.
+PORTAL_BYTES = 1 << 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROLES = ("timestamp", "snapshot", "targets")
 KEPT_RELEASES = 2
@@ -188,14 +190,13 @@ def publish_head(head: AcceptedHead, trust_dir: Path) -> None:
 
 def check_json(data: bytes, where: object) -> None:
     """Raise the `RoadError` that fits where `data` is not JSON: a portal's page, a file cut short, or something else."""
-    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:64]
+    start = _start(data)
     if start.startswith(b"<"):
         raise RoadError("E-PORTAL", where=where, expected="JSON", found=repr(start)[1:])
     try:
         json.loads(data)
     except (ValueError, RecursionError) as error:
-        short = not start or start.startswith(b"{")
-        code = "E-ROAD-SHORT" if short else "E-ROAD-DATA"
+        code = "E-ROAD-SHORT" if not start or start.startswith(b"{") else "E-ROAD-DATA"
         raise RoadError(code, where=where, expected="JSON", found=f"{len(data)} B") from error
 
 
@@ -219,8 +220,8 @@ class _CheckedFetch(FetcherInterface):
 
     def get(self, path: str, max_bytes: int) -> bytes:
         """Return the JSON file at `path`."""
-        data = self._road(path, max_bytes)
-        if len(data) > max_bytes:
+        data = self._road(path, max(max_bytes, PORTAL_BYTES))
+        if len(data) > max_bytes and not _start(data).startswith(b"<"):
             raise ContentError("E-SIZE", where=path, expected=f"<= {max_bytes}", found=len(data))
         check_json(data, path)
         return data
@@ -341,6 +342,10 @@ def _catalog(fetch: _CheckedFetch, target: TargetFile, held_in: Path | None) -> 
     if not _is_target(target, data):
         raise ContentError("E-HASH", where=path, expected=sha256, found=hashlib.sha256(data).hexdigest())
     return data, path
+
+
+def _start(data: bytes) -> bytes:
+    return data.removeprefix(b"\xef\xbb\xbf").lstrip()[:64]
 
 
 def _is_target(target: TargetFile, data: bytes) -> bool:

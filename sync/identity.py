@@ -66,6 +66,8 @@ def initialise(state: Path, *, name: str, now: datetime) -> HubIdentity:
     def write() -> None:
         make_directory(state / "recovery", mode=0o700)
         make_directory(root_path.parent)
+        for directory in (root_path.parent, root_path.parent.parent):
+            directory.chmod(0o755)
         write_file(identity.recovery_path, sealed, mode=0o600)
         write_file(identity.sheet_path, sheet.encode(), mode=0o600)
         write_file(root_path, root)
