@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalog.blobs import Blob
+from catalog.library.reader import Reader
 from catalog.library.rows import lesson_key, line_digest, places_of, shelf_columns
 from catalog.manifest import Bundle
 from catalog.resource import Resource, canonical_json
@@ -27,6 +28,10 @@ class Writer:
         self._unsettled: set[int] = set()
         self._catalogue_changed = False
         self._content_changed = False
+
+    def reader(self) -> Reader:
+        """Return a reader of what this transaction has written so far: the index is made from it before the commit."""
+        return Reader(self._db)
 
     # -- catalogue -----------------------------------------------------------------------------------------------
 
