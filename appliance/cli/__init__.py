@@ -49,11 +49,9 @@ def shuxiang() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit by the contract (0, 2, 3, 4, 10-19, 20-29, 30-39)."""
     signal.signal(signal.SIGTERM, _interrupt)
-    context = click.Context(shuxiang, info_name="shuxiang")
     try:
-        shuxiang.main(arguments, prog_name="shuxiang", standalone_mode=False, obj=None)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = shuxiang.main(arguments, prog_name="shuxiang", standalone_mode=False, obj=None)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -66,8 +64,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(141)
     except OSError as error:
         _refuse(storage_error(error, error.filename or ""))
-    finally:
-        context.close()
 
 
 def _interrupt(number: int, frame: Any) -> None:

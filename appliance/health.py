@@ -1,0 +1,198 @@
+"""What `doctor` looks at: each check is one function that returns its findings, worst first words for the phone.
+
+Invariant: a check reads and never repairs; one that cannot look says so as a finding and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from appliance.box import Box
+from appliance.config import HubConfig, read_config
+from catalog.clock import is_plausible
+from catalog.errors import ShuxiangError
+from catalog.message import Message
+
+ERROR, WARNING, FINE = "error", "warning", "ok"
+LOW_SHARE = 0.05
+QUIET_DAYS = 14
+# The Debian versions of rsync in which the holes of January 2025 (CVE-2024-12084 and five more) are closed.
+RSYNC_FIXED = {"12": "3.2.7-1+deb12u1", "13": "3.4.0+ds1-1"}
+
+WORDS: dict[str, Message] = {
+    "D-STATE": Message(4, "状态目录打不开", "the state does not open", "看后面的说明", "see what follows"),
+    "D-TOOL": Message(
+        4, "缺少程序", "a program is missing", "运行 apt-get install 安装", "apt-get install it"
+    ),
+    "D-RSYNC-OLD": Message(
+        4,
+        "rsync 有已知漏洞",
+        "rsync has known holes",
+        "升级：apt-get install rsync",
+        "upgrade: apt-get install rsync",
+    ),
+    "D-CLOCK": Message(
+        4,
+        "系统时钟不可信",
+        "the system clock can not be right",
+        "在 /admin 校准，或联网对时",
+        "set it on /admin, or by network",
+    ),
+    "D-DISK-LOW": Message(
+        4, "磁盘快满了", "the disk is nearly full", "减少订阅或换大盘", "subscribe to less, or a larger disk"
+    ),
+    "D-RESERVE": Message(
+        4,
+        "没有留出保留空间",
+        "the space reserve is not held",
+        "腾出空间后再同步一次",
+        "free space and sync again",
+    ),
+    "D-NEVER-SYNCED": Message(4, "还没有同步过", "never synced", "运行 box sync", "run box sync"),
+    "D-SYNC-FAILED": Message(
+        4,
+        "上次同步没有成功",
+        "the last sync failed",
+        "按代码处理后再同步",
+        "act on its code, then sync again",
+    ),
+    "D-QUIET": Message(
+        4, "很久没有更新", "no new state for long", "检查线路和县中心", "check the line and the hub"
+    ),
+    "D-INDEX": Message(
+        4, "搜索索引打不开", "the search index does not open", "运行 box reindex", "run box reindex"
+    ),
+    "D-RECOVERY": Message(
+        4,
+        "恢复文件还在本机",
+        "the recovery file is still here",
+        "存到 U 盘后从本机删除",
+        "move it to a stick and delete it here",
+    ),
+    "D-FINE": Message(0, "一切正常", "all is well", "不用处理", "nothing to do"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ailment:
+    """One finding of `doctor`."""
+
+    code: str
+    level: str
+    found: str = ""
+
+    def line(self, language: str) -> str:
+        """Return the finding as one line."""
+        return WORDS[self.code].line(self.code, language, found=self.found)
+
+    def hint(self, language: str) -> str:
+        """Return what to do."""
+        return WORDS[self.code].hint_zh if language.startswith("zh") else WORDS[self.code].hint_en
+
+
+def examine(state: Path, language: str) -> list[Ailment]:
+    """Look at the machine and the state directory; return what was found, errors first, or that all is well."""
+    found: list[Ailment] = []
+    try:
+        config = read_config(state / "config.toml")
+        found += [
+            *_tools(
+                ("rsync", "ffmpeg", "ffprobe", "pdftoppm") if isinstance(config, HubConfig) else ("rsync",)
+            )
+        ]
+        if isinstance(config, HubConfig):
+            found += [*_recovery(state), *_space(state)]
+        else:
+            with Box.open(state) as box:
+                for check in BOX_CHECKS:
+                    found += check(box)
+    except ShuxiangError as error:
+        found.append(Ailment(code="D-STATE", level=ERROR, found=error.line(language)))
+    found += _rsync()
+    return sorted(found, key=lambda item: item.level != ERROR) or [Ailment(code="D-FINE", level=FINE)]
+
+
+def _tools(names: tuple[str, ...]) -> Iterator[Ailment]:
+    for name in names:
+        if shutil.which(name) is None:
+            yield Ailment(code="D-TOOL", level=ERROR, found=name)
+
+
+def _rsync() -> Iterator[Ailment]:
+    version = _output("dpkg-query", "-W", "-f", "${Version}", "rsync")
+    release = _debian_release()
+    fixed = RSYNC_FIXED.get(release)
+    if (
+        version
+        and fixed
+        and subprocess.run(["dpkg", "--compare-versions", version, "lt", fixed]).returncode == 0
+    ):
+        yield Ailment(code="D-RSYNC-OLD", level=ERROR, found=f"{version} < {fixed}")
+
+
+def _output(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return ""
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _debian_release() -> str:
+    try:
+        lines = Path("/etc/os-release").read_text().splitlines()
+    except OSError:
+        return ""
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    return values.get("VERSION_ID", "").strip('"') if values.get("ID") == "debian" else ""
+
+
+def _recovery(state: Path) -> Iterator[Ailment]:
+    if (state / "recovery" / "recovery.json").exists():
+        yield Ailment(code="D-RECOVERY", level=WARNING, found=str(state / "recovery" / "recovery.json"))
+
+
+def _space(state: Path) -> Iterator[Ailment]:
+    disk = shutil.disk_usage(state)
+    if disk.free < disk.total * LOW_SHARE:
+        yield Ailment(code="D-DISK-LOW", level=WARNING, found=f"{disk.free >> 20} MiB")
+
+
+def _box_space(box: Box) -> Iterator[Ailment]:
+    yield from _space(box.directory)
+    if box.library.generation().release and not box.reserve.held():
+        yield Ailment(code="D-RESERVE", level=WARNING)
+
+
+def _clock(box: Box) -> Iterator[Ailment]:
+    now = box.clock()
+    if not is_plausible(now, box.newest_signed()):
+        yield Ailment(code="D-CLOCK", level=WARNING, found=f"{now:%Y-%m-%d %H:%M}")
+
+
+def _syncs(box: Box) -> Iterator[Ailment]:
+    last = next(iter(box.local.syncs(1)), None)
+    if last is None:
+        yield Ailment(code="D-NEVER-SYNCED", level=WARNING)
+    elif last.result != "ok":
+        yield Ailment(code="D-SYNC-FAILED", level=WARNING, found=last.code)
+    elif box.clock() - last.at > timedelta(days=QUIET_DAYS):
+        yield Ailment(code="D-QUIET", level=WARNING, found=f"{last.at:%Y-%m-%d}")
+
+
+def _index(box: Box) -> Iterator[Ailment]:
+    from catalog.finder import Finder
+
+    if not box.library.generation().release:
+        return
+    try:
+        Finder(box.library, box.index).search("", per_page=1)
+    except ShuxiangError as error:
+        yield Ailment(code="D-INDEX", level=ERROR, found=error.code)
+
+
+BOX_CHECKS: tuple[Callable[[Box], Iterator[Ailment]], ...] = (_box_space, _clock, _syncs, _index)
