@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from catalog.ingest.session import IngestSession
 from catalog.library import Library
 from catalog.local import Local
 from catalog.manifest import Bundle, is_bundle_id
-from catalog.progress import OnProgress, Progress, silent
+from catalog.progress import OnProgress, both, silent
 from sync import tree
 from sync.heads import heads
 from sync.identity import HubIdentity, fingerprint_of, initialise
@@ -229,13 +229,3 @@ class Hub:
     def release_dates(self) -> list[tuple[int, datetime]]:
         """Return number and date of the releases that the tree keeps, newest first."""
         return [(head.release.number, head.release.date) for head in heads(self.public)]
-
-
-def both(first: Callable[[Progress], None], second: Callable[[Progress], None]) -> OnProgress:
-    """Return what tells progress to both."""
-
-    def tell(progress: Progress) -> None:
-        first(progress)
-        second(progress)
-
-    return tell

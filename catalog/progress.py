@@ -34,3 +34,13 @@ OnProgress = Callable[[Progress], None]
 
 def silent(_: Progress) -> None:
     """Take progress and show nothing."""
+
+
+def both(first: OnProgress, second: OnProgress) -> OnProgress:
+    """Return what tells progress to both."""
+
+    def tell(progress: Progress) -> None:
+        first(progress)
+        second(progress)
+
+    return tell

@@ -77,6 +77,9 @@ def sync(call: Call, source: str | None, dry_run: bool) -> None:
                 f"{result.seconds:.1f} s.",
             ),
         )
+        if result.failure is not None:
+            click.echo(result.failure.line(call.language), err=True)
+            click.get_current_context().exit(result.failure.exit_code)
 
 
 @box.command()
