@@ -61,11 +61,14 @@ def thumb_url(entry: Entry) -> str:
     return file_url(thumbs[0]) if thumbs else ""
 
 
-def card(entry: Entry, words: Words, *, title: str = "", excerpt: str = "") -> Card:
-    """Return the card of a resource; `title` and `excerpt` are HTML of the search's highlighting."""
+def card(entry: Entry, words: Words, *, title: str = "", excerpt: str = "", place: bool = True) -> Card:
+    """Return the card of a resource; `title` and `excerpt` are HTML of the search's highlighting.
+
+    Without `place` it does not say where the resource stands, since the page around it does.
+    """
     resource = entry.resource
     kind = words.label("kind", resource.kind)
-    parts = (kind, words.place(resource), words.extent(resource))
+    parts = (kind, words.place(resource) if place else "", words.extent(resource))
     return Card(
         id=resource.id,
         title=Markup(title) if title else escape(resource.title),

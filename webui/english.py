@@ -22,7 +22,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "资源更新到 %(day)s": "Resources up to %(day)s",
         "未到本机": "Not here yet",
         # today
-        "今天上什么课？": "What is today’s lesson?",
+        "今天上什么课？": "What is today's lesson?",
         "可以打汉字，也可以打拼音首字母：fs = 分数": "Type Chinese characters or pinyin initials: fs = 分数",
         "上学期": "Autumn term",
         "下学期": "Spring term",

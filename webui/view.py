@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from catalog.library import Entry, Reader
 from catalog.resource import File, Resource, is_resource_id
 from webui.browse import Choice
-from webui.cards import cards, file_url, thumb_url
+from webui.cards import card, file_url, thumb_url
 from webui.facts import facts_of, json_ld_of
 from webui.files import is_harmless
 from webui.forms import same_origin
@@ -140,11 +140,7 @@ def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
     package = f"http://{_host_name()}:{house.settings.package_port}/p/{resource.id}/"
     thumb = thumb_url(entry)
     mates = reader.lesson_mates(resource)[:MOST_MATES] if resource.lesson else []
-    summary = (
-        words.label("kind", resource.kind),
-        words.extent(resource),
-        words.label("origin", resource.origin),
-    )
+    summary = (words.label("kind", resource.kind), words.extent(resource))
     return house.page(
         visit,
         reader,
@@ -170,7 +166,7 @@ def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
         wechat=WECHAT in request.headers.get("User-Agent", ""),
         facts=facts_of(resource, words, translate),
         json_ld=_script_safe(json_ld_of(resource, request.host_url)),
-        mates=cards(mates, words) if len(mates) > 1 else [],
+        mates=[card(mate, words, place=False) for mate in mates] if len(mates) > 1 else [],
         lesson=resource.lesson or "",
     )
 

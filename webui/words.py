@@ -156,7 +156,7 @@ class Words:
             )
             if part
         )
-        lesson = resource.path[-1] if resource.path else ""
+        lesson = resource.path[-1] if resource.path and resource.path[-1] not in resource.title else ""
         return " · ".join(part for part in (first, book, lesson) if part)
 
     def size(self, size_bytes: int) -> str:
