@@ -18,7 +18,7 @@ from sync.survey import line_key, manifest_digests, manifest_lines
 
 KEPT_RELEASES = 4
 # In canonical JSON a quote inside a text is escaped, so this matches members of objects only.
-_SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+BLOB_NAME = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 def sweep(public: Path, withdrawn: Callable[[str], bool]) -> int:
@@ -73,7 +73,7 @@ def _manifests(public: Path) -> Iterator[tuple[str, str]]:
 
 
 def _blobs_of(line: bytes) -> set[bytes]:
-    return {bytes.fromhex(found.decode()) for found in _SHA256.findall(line)}
+    return {bytes.fromhex(found.decode()) for found in BLOB_NAME.findall(line)}
 
 
 def _remove_blobs(public: Path, blobs: Iterable[bytes]) -> int:
