@@ -135,6 +135,11 @@ class Reader:
             if row:
                 yield number, Resource.from_stored(json.loads(row[0]))
 
+    def left_out(self) -> dict[int, frozenset[str]]:
+        """Return number -> file roles of the resources of which not everything fits here."""
+        rows = self._db.execute("SELECT number, left_out FROM resources WHERE left_out <> ''")
+        return {number: frozenset(roles.split(",")) for number, roles in rows}
+
     def serving_blobs(self) -> Iterator[str]:
         """Stream the hashes of older files that pages still use: they must stay until the new ones are here."""
         for (serving,) in self._db.execute("SELECT serving FROM resources WHERE serving IS NOT NULL"):

@@ -170,7 +170,7 @@ class _Fetch:
         self.errors = ""
         self.failure: ShuxiangError | None = None
         self._waiting = dict(self.wanted)
-        self._here_bytes = sum(self._length(file) for file in self.wanted.values())
+        self._here_bytes = sum(self.staging.length(file) for file in self.wanted.values())
         # rsync sends in the order of names: the large file it is at is among the first that have not come.
         large = (one for one in self.wanted.values() if one.size_bytes > CHECKPOINT_BYTES)
         self._large = sorted(large, key=lambda one: one.sha256, reverse=True)
@@ -222,15 +222,10 @@ class _Fetch:
 
     def _is_whole(self, file: TreeFile) -> bool:
         # A transfer that ends early is logged too; its part stays in staging for the next road.
-        if self._length(file) == file.size_bytes:
+        if self.staging.length(file) == file.size_bytes:
             return True
         self._waiting[file.sha256] = file
         return False
-
-    def _length(self, file: TreeFile) -> int:
-        with suppress(FileNotFoundError):
-            return self.staging.path(file.sha256).stat().st_size
-        return 0
 
     def _note_large(self) -> None:
         """Record how far the large file is that comes now; end a source that sends more than the file has."""

@@ -150,6 +150,13 @@ class Staging:
             StagedFile(path, file.size_bytes).close()
         return False
 
+    def length(self, file: TreeFile) -> int:
+        """Return how many bytes of `file` are here."""
+        try:
+            return min(self.path(file.sha256).stat().st_size, file.size_bytes)
+        except FileNotFoundError:
+            return 0
+
     def note_written(self, file: TreeFile) -> int:
         """Record, for a program that writes here by itself, how much of `file` is on the disk; return it."""
         path = self.path(file.sha256)
