@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from catalog.blobs import Refusal, Staged
@@ -30,6 +31,15 @@ _MAX_HINT_BYTES = 64 << 10
 _PASSES = 2
 # A hint is unsigned: it may send us to another server, never to our own disk.
 _HINT_SCHEMES = ("http", "https", "rsync")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a carrier brought: `came` files over roads; `reused_bytes` were in staging already, whole or in part."""
+
+    came: int
+    reused_bytes: int
+    missed: list[Missed]
 
 
 class Source:
@@ -97,16 +107,15 @@ class Carrier:
         self.sources = [Source(address, settings, local) for address in dict.fromkeys(addresses)]
         self._hints_read = not hints
 
-    def bring(
-        self, files: Iterable[TreeFile], door: Door, progress: Callable[[int], None]
-    ) -> tuple[list[Missed], int]:
-        """Bring `files` through `door`; return those that no road brought, and the bytes earlier runs had left.
+    def bring(self, files: Iterable[TreeFile], door: Door, progress: Callable[[int], None]) -> Brought:
+        """Bring `files` through `door`, first those that an earlier run left whole.
 
         Raises `StorageError` where our own disk fails.
         """
         waiting = {file.sha256: file for file in files}
         errors: dict[str, ShuxiangError] = {}
         reused_bytes = self._admit_leftovers(waiting, door)
+        asked = len(waiting)
         for source in self._in_order(waiting):
             if source.failure is None:
                 try:
@@ -115,9 +124,8 @@ class Carrier:
                     source.failure = error
         nothing = next((source.failure for source in self.sources if source.failure), None)
         default = nothing or RoadError("E-ROAD-MISSING")
-        return [
-            Missed(file=file, error=errors.get(sha256, default)) for sha256, file in waiting.items()
-        ], reused_bytes
+        missed = [Missed(file=file, error=errors.get(sha256, default)) for sha256, file in waiting.items()]
+        return Brought(came=asked - len(missed), reused_bytes=reused_bytes, missed=missed)
 
     def received(self) -> dict[str, int]:
         """Return the bytes received by kind of road."""

@@ -105,6 +105,7 @@ class Update:
         self._fetched_blobs = 0
         self._reused_bytes = 0
         self._carried_bytes = 0
+        self._admitted = 0
 
     def run(self, now: datetime) -> UpdateResult:
         """Bring the box to the newest state that its sources have; `now` is the trusted time.
@@ -240,9 +241,7 @@ class Update:
         if failure := worst(one.error for one in missed):
             raise failure
 
-    def _compare(
-        self, head: AcceptedHead
-    ) -> tuple[list[catalogue.BundleChange], list[BundleDelta]]:
+    def _compare(self, head: AcceptedHead) -> tuple[list[catalogue.BundleChange], list[BundleDelta]]:
         applied = self._local.get(MANIFESTS, {})
 
         def known(bundle: BundleHead) -> bool:
@@ -327,7 +326,7 @@ class Update:
         for refusal in refused:
             if refusal.error.exit_code in range(20, 30):
                 raise refusal.error
-        self._fetched_blobs += len(batch) - len(refused)
+        self._admitted += len(batch) - len(refused)
         return refused
 
     def _bring(
@@ -350,7 +349,7 @@ class Update:
             self._progress(
                 Progress(
                     phase=phase,
-                    done=self._fetched_blobs,
+                    done=self._admitted,
                     total=len(plan.steps) if plan else len(files),
                     done_bytes=min(total, self._carried_bytes + done),
                     total_bytes=total,
@@ -358,8 +357,9 @@ class Update:
             )
 
         received(0)
-        missed, reused_bytes = carrier.bring(files, door, received)
-        self._carried_bytes += done + reused_bytes
+        brought = carrier.bring(files, door, received)
+        self._carried_bytes += done + brought.reused_bytes
         if plan is not None:
-            self._reused_bytes += reused_bytes
-        return missed
+            self._reused_bytes += brought.reused_bytes
+            self._fetched_blobs += brought.came
+        return brought.missed
