@@ -59,6 +59,7 @@ MESSAGES: dict[str, Message] = FINDINGS | {
     "E-BUNDLE-EXISTS": Message(
         3, "已有这个资源包", "this bundle exists already", "换一个标识", "choose another id"
     ),
+    "E-SERVICE": Message(3, "服务没有起来", "a service did not start", "看它的输出", "see what it printed"),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
     "E-TOOL": Message(
         3,
@@ -101,6 +102,9 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "the catalogue has no such resource",
         "核对资源标识",
         "check the resource id",
+    ),
+    "E-DEMO": Message(
+        10, "示例县检查没有通过", "the sample county's check failed", "请报告这个问题", "please report this"
     ),
     "E-MANIFEST": Message(
         10,
@@ -145,6 +149,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "try another road; the wrong bytes were discarded",
     ),
     "E-SIZE": Message(14, "长度不符", "the length is wrong", "换一条通道再试", "try another road"),
+    "E-UPLOAD": Message(
+        10,
+        "没有收到文件",
+        "no file was received",
+        "选好文件再上传",
+        "choose the files and send them again",
+    ),
     "E-NAME": Message(15, "名称不安全", "the name is not safe", "改名后重试", "rename it and try again"),
     "E-FINGERPRINT": Message(
         11,

@@ -1,0 +1,101 @@
+"""What the worker does with a job in each state: scan a batch, take it in, publish.
+
+Invariant: each step ends with one durable change of the job; done twice, it comes to the same, since a scan writes
+nothing, an ingest knows what it has taken, and a publication without changes is the last release again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from catalog.ingest.findings import WARNING
+from catalog.progress import OnProgress
+from webui.hub import findings
+from webui.hub.findings import Found
+from webui.hub.jobs import DONE, INGEST, PUBLISH, REVIEW, SCAN, UPLOAD, Job, Jobs
+from webui.hub.operations import HubOperations, IngestRequest
+from webui.hub.uploads import CONTENT
+from webui.hub.worker import Work
+
+
+class Desk:
+    """Does the work of `jobs` by `operations`."""
+
+    def __init__(self, jobs: Jobs, operations: HubOperations) -> None:
+        self._jobs = jobs
+        self._operations = operations
+
+    def work(self) -> Mapping[str, Work]:
+        """Return what to do for each state."""
+        return {SCAN: self.scan, INGEST: self.ingest, PUBLISH: self.publish}
+
+    def scan(self, job: Job, tell: OnProgress) -> None:
+        """Look at a batch and leave its findings to staff."""
+        with self._operations.ingesting(self._request(job), tell) as session:
+            scan = session.scan()
+        findings.keep(
+            self._jobs.folder_of(job),
+            Found(findings=scan.findings, folders=scan.folders, words=scan.unknown_words),
+            scan.rejected_rows,
+        )
+        counts = {
+            "rows": scan.rows,
+            "good": scan.resources,
+            "added": scan.new,
+            "known": scan.resources - scan.new,
+            "rejected": len(scan.rejected_rows),
+            "warnings": sum(finding.level == WARNING for finding in scan.findings),
+            "files": scan.files,
+            "bytes": scan.total_bytes,
+        }
+        self._jobs.change(job.id, REVIEW, only_from=frozenset((SCAN,)), counts=counts, failure=None)
+
+    def ingest(self, job: Job, tell: OnProgress) -> None:
+        """Take the good rows of a batch into the library."""
+        with self._operations.ingesting(self._request(job), tell) as session:
+            result = session.run()
+        found = Found(findings=(*result.rejected, *result.warnings))
+        findings.keep(self._jobs.folder_of(job), found, result.rejected_rows)
+        counts = {
+            "rows": result.rows,
+            "good": result.added + result.changed + result.unchanged,
+            "added": result.added,
+            "changed": result.changed,
+            "unchanged": result.unchanged,
+            "rejected": len(result.rejected_rows),
+            "warnings": len(result.warnings),
+        }
+        done = self._jobs.change(job.id, DONE, only_from=frozenset((INGEST,)), counts=counts, failure=None)
+        if done is not None and job.origin == UPLOAD:
+            self._jobs.drop_files(done)
+
+    def publish(self, job: Job, tell: OnProgress) -> None:
+        """Sign and publish the library as it is."""
+        done = self._operations.publish(tell)
+        counts = {
+            "new": int(done.new),
+            "release": done.release,
+            "added": done.added,
+            "changed": done.changed,
+            "gone": done.gone,
+            "bytes_new": done.bytes_new,
+        }
+        self._jobs.change(
+            job.id,
+            DONE,
+            only_from=frozenset((PUBLISH,)),
+            counts=counts,
+            signed_at=done.signed_at.isoformat(timespec="seconds"),
+            failure=None,
+        )
+
+    def _request(self, job: Job) -> IngestRequest:
+        return IngestRequest(
+            source=Path(job.source),
+            sheet=Path(job.sheet) if job.sheet else None,
+            bundle=job.bundle,
+            licence=job.licence or None,
+            work=self._jobs.folder_of(job) / "work",
+            source_name=job.bundle if Path(job.source).name == CONTENT else None,
+        )

@@ -1,0 +1,129 @@
+"""What the staff pages ask of the hub they run on, and what they need to know about it.
+
+`appliance` fulfils `HubOperations`; pages never reach further. Invariant: whoever calls `ingesting`, `preview` or
+`publish` is the one worker of `webui.hub.jobs` or `webui.hub.outlook`, never a request's own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from catalog.ingest.session import IngestSession
+from catalog.progress import OnProgress
+
+Tell = OnProgress
+"""Called often while work goes on; may raise to end it: what is done so far stays, the next run goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestRequest:
+    """One batch: where it lies, its list where that lies beside it, where its resources go, the licence of rows that name none (None: the hub's own).
+
+    `source_name` stands for the folder's name in the ids of resources that have none: an upload's folder has no name.
+    """
+
+    source: Path
+    sheet: Path | None
+    bundle: str
+    licence: str | None
+    work: Path
+    source_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleChange:
+    """How a bundle of the next release differs from the last one. `samples` are titles of what is new or changed."""
+
+    id: str
+    title: str
+    version: int
+    resources: int
+    added: int
+    changed: int
+    gone: int
+    samples: tuple[str, ...] = ()
+    gone_samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What publishing now would do: `changed` is False where the last release says the same.
+
+    `bytes_new`: bytes that the tree does not hold yet; `bytes_total`: the content of the whole release.
+    """
+
+    release: int
+    changed: bool
+    bundles: tuple[BundleChange, ...]
+    bytes_new: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A release as it was signed; `new` is False where nothing had changed and the last one stands."""
+
+    new: bool
+    release: int
+    signed_at: datetime
+    added: int
+    changed: int
+    gone: int
+    bytes_new: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLine:
+    """One release of the past. Counts are None where they are not known any more."""
+
+    release: int
+    signed_at: datetime
+    resources: int | None = None
+    added: int | None = None
+    changed: int | None = None
+    gone: int | None = None
+    bytes_new: int | None = None
+
+
+class HubOperations(Protocol):
+    """The requests that pages pass on."""
+
+    def create_bundle(self, bundle_id: str, title: str) -> None:
+        """Add an empty bundle to the library; the next release names it."""
+
+    def ingesting(self, request: IngestRequest, tell: Tell) -> AbstractContextManager[IngestSession]:
+        """Hold the hub for one batch and give its session; raise `RoadError` E-BUSY where another run holds it."""
+
+    def preview(self) -> Preview:
+        """Return what publishing now would do; raise `RoadError` E-BUSY where another run holds the hub."""
+
+    def publish(self, tell: Tell) -> Published:
+        """Sign and publish the library as it is; raise `RoadError` E-BUSY where another run holds the hub."""
+
+    def releases(self, limit: int) -> list[ReleaseLine]:
+        """Return the last releases, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """What the staff pages are told when they start.
+
+    `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
+    under which disks are mounted, found in `mounts` (proc(5), mountinfo).
+    """
+
+    hub_id: str
+    name: str
+    version: str
+    secret: bytes = field(repr=False)
+    uploads: Path
+    blobs: Path
+    licence: str
+    clock: Callable[[], datetime]
+    media: tuple[Path, ...] = (Path("/media"), Path("/run/media"), Path("/mnt"))
+    mounts: Path = Path("/proc/self/mountinfo")

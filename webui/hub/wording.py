@@ -1,0 +1,115 @@
+"""How the staff pages say counts, rates, times and states, in the page's language. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from catalog.messages import MESSAGES
+from catalog.resource import Resource
+from webui.hub.jobs import BATCH, CLOSED, DONE, FAILED, INGEST, PUBLISH, RECEIVING, REVIEW, SCAN, Failure, Job
+from webui.words import Words, kind_glyph, subject_class, subject_glyph
+
+_STATES = {
+    RECEIVING: "正在接收",
+    SCAN: "正在检查",
+    REVIEW: "等您查看",
+    INGEST: "正在收入",
+    PUBLISH: "正在发布",
+    DONE: "已收入",
+    CLOSED: "已退回",
+    FAILED: "停下了",
+}
+_PHASES = {
+    "scan": "检查内容",
+    "ingest": "收入资源库",
+    "manifest": "编写清单",
+    "link": "放置文件",
+}
+_ACTIONS = {
+    "log in": "登录",
+    "log out": "退出",
+    "log-in refused": "登录被拒",
+    "change password": "修改密码",
+    "take upload": "上传一批资源",
+    "take disk": "从移动盘收一批资源",
+    "accept": "收下合格的资源",
+    "send back": "整批退回",
+    "try again": "再试一次",
+    "publish": "发布",
+    "create bundle": "新建资源包",
+}
+_MINUTE = 60
+_HOUR = 3600
+
+
+class HubWords(Words):
+    """The words of one language, with those of the staff pages."""
+
+    def state(self, job: Job) -> str:
+        """Return what a job's state is called."""
+        if job.state == DONE and job.kind != BATCH:
+            return self._t("已发布" if job.counts.get("new", 1) else "没有变化")
+        return self._t(_STATES[job.state])
+
+    def phase(self, phase: str) -> str:
+        """Return what a phase of work is called; its own name where it is a new one."""
+        return self._t(_PHASES[phase]) if phase in _PHASES else phase
+
+    def action(self, action: str) -> str:
+        """Return what an action of the log is called."""
+        return self._t(_ACTIONS[action]) if action in _ACTIONS else action
+
+    def count(self, number: int | None) -> str:
+        """Return a number with thousands marked, and a dash for what is not known."""
+        return "—" if number is None else f"{number:,}"
+
+    def moment(self, stamp: str | datetime, now: datetime) -> str:
+        """Return a time for people, in the zone of `now`: 今天 14:05, 昨天 09:30, 11月3日 16:20."""
+        when = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
+        when = when.astimezone(now.tzinfo)
+        days = (now.date() - when.date()).days
+        clock = f"{when:%H:%M}"
+        if days in (0, 1):
+            return f"{self._t('昨天' if days else '今天')} {clock}"
+        return f"{self.day(when.date(), year=when.year != now.year)} {clock}"
+
+    def left(self, seconds: float) -> str:
+        """Return how long something will take: 不到 1 分钟, 约 5 分钟, 约 2 小时 10 分钟."""
+        if seconds < _MINUTE:
+            return self._t("不到 1 分钟")
+        hours, minutes = divmod(round(seconds / _MINUTE), 60)
+        if self.chinese:
+            return f"约 {hours} 小时 {minutes} 分钟" if hours else f"约 {minutes} 分钟"
+        return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
+
+    def what(self, code: str) -> str:
+        """Return what a code says is wrong."""
+        message = MESSAGES[code]
+        return message.zh if self.chinese else message.en
+
+    def remedy(self, code: str) -> str:
+        """Return what to do about a code."""
+        message = MESSAGES[code]
+        return message.hint_zh if self.chinese else message.hint_en
+
+    def failure(self, failure: Failure) -> str:
+        """Return the one line of a failure."""
+        return MESSAGES[failure.code].line(
+            failure.code,
+            self.language,
+            where=failure.where,
+            expected=failure.expected,
+            found=failure.found,
+        )
+
+    def colour(self, resource: Resource) -> str:
+        """Return the name of the colour of the resource's subject."""
+        return subject_class(resource.subject)
+
+    def sign(self, resource: Resource) -> str:
+        """Return the name of the drawn sign of the resource: its kind's, or its subject's."""
+        return kind_glyph(resource.kind) if resource.kind else subject_glyph(resource.subject)
+
+    def gigabytes(self, size_gb: int) -> str:
+        """Return the size of a disk as it is sold."""
+        return "1 TB" if size_gb == 1000 else f"{size_gb} GB"
