@@ -6,11 +6,8 @@ to it; so index and library cannot contradict each other on screen.
 
 from __future__ import annotations
 
-import pickle
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,6 @@ from catalog.search.query import NumberSet, SearchAnswer, Searcher, SearchReques
 from catalog.search.record import text_of
 
 EXCERPT_CHARACTERS = 90
-_UNREADABLE = (OSError, EOFError, ValueError, LookupError, struct.error, zlib.error, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +44,16 @@ class Found:
     facets: Mapping[str, Mapping[str, int]]
     words: tuple[str, ...] = ()
     exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    text: str
+    filters: Mapping[str, frozenset[str]]
+    cached: bool
+    scope: Scope
+    page: int
+    per_page: int
 
 
 class Finder:
@@ -76,24 +82,31 @@ class Finder:
         Without text everything under the filters is browsed, best first. Raise `StorageError` E-INDEX where the index
         cannot be read.
         """
+        asked = _Asked(text, filters or {}, cached, scope, page, per_page)
+        try:
+            return self._found(asked)
+        except StorageError as error:
+            if error.code != "E-INDEX":
+                raise
+            # An index is removed once a newer one is in use: a second look sees the newer.
+            self.close()
+            return self._found(asked)
+
+    def _found(self, asked: _Asked) -> Found:
         started = time.perf_counter()
         with self._library.reading() as reader:
             generation = reader.generation()
             if not generation.index:
                 return Found(total=0, took_ms=0.0, hits=(), facets={})
             request = SearchRequest(
-                text=text,
-                filters=filters or {},
-                numbers=self._number_sets(reader, generation, cached=cached, scope=scope),
-                page=page,
-                per_page=per_page,
+                text=asked.text,
+                filters=asked.filters,
+                numbers=self._number_sets(reader, generation, cached=asked.cached, scope=asked.scope),
+                page=asked.page,
+                per_page=asked.per_page,
             )
             looked_at = _Page(reader)
-            try:
-                answer = self._searcher(generation.index).search(request, looked_at.confirm)
-            except _UNREADABLE as error:
-                self.close()
-                raise StorageError("E-INDEX", where=self._index_root / str(generation.index)) from error
+            answer = self._searcher(generation.index).search(request, looked_at.confirm)
             hits = tuple(_hit(entry, answer) for entry in looked_at.entries(answer.numbers))
         return Found(
             total=answer.total,

@@ -40,6 +40,7 @@ def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) ->
 
 def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return the stretches of `text` that `words` (folded) cover, ascending and apart from each other."""
+    words = tuple(filter(None, words))
     if not text or not words:
         return []
     folded, origin = _fold_with_origin(text)

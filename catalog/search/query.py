@@ -7,12 +7,19 @@ that the page is checked, what is false is left out of it and subtracted from th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import pickle
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from whoosh.filedb.filetables import FileFormatError
 from whoosh.index import TOC
+from whoosh.index import IndexError as WhooshIndexError
 
+from catalog.errors import StorageError
 from catalog.search.evaluate import Evaluator, count_facets
 from catalog.search.highlight import highlight
 from catalog.search.matching import ByteCache, Filters, Leaf, Matched, NumberSet, Segment
@@ -24,6 +31,10 @@ from catalog.search.storage import DurableStorage
 __all__ = ["NumberSet", "SearchAnswer", "SearchRequest", "Searcher", "highlight"]
 
 CONFIRMED_HITS = 100
+_UNREADABLE = (
+    OSError, EOFError, ValueError, LookupError, AssertionError,
+    struct.error, zlib.error, pickle.UnpicklingError, FileFormatError, WhooshIndexError,
+)  # fmt: skip
 ANSWERS_BYTES = 2 << 20
 MATCHES_BYTES = 4 << 20
 
@@ -60,9 +71,18 @@ class SearchAnswer:
 
 
 class Searcher:
-    """The index in `directory`, opened; `previous` lends what it has unpacked of the segments both have."""
+    """The index in `directory`, opened; `previous` lends what it has unpacked of the segments both have.
+
+    Raises `StorageError` E-INDEX where there is none that can be read.
+    """
 
     def __init__(self, directory: Path, *, previous: Searcher | None = None) -> None:
+        self._directory = directory
+        with _index_errors(directory):
+            self._open(previous)
+
+    def _open(self, previous: Searcher | None) -> None:
+        directory = self._directory
         toc = TOC.read(DurableStorage(directory), INDEX_NAME, schema=new_schema())
         lent = previous._evaluator.segments if previous else ()
         known = {segment.files.name: segment for segment in lent}
@@ -80,7 +100,7 @@ class Searcher:
         self._evaluator = Evaluator([])
 
     def search(self, request: SearchRequest, confirm: Confirm | None = None) -> SearchAnswer:
-        """Return the page of hits that `request` asks for."""
+        """Return the page of hits that `request` asks for; raise `StorageError` E-INDEX where the index is damaged."""
         codes = {name: codes for name, codes in request.filters.items() if codes}
         key = (
             request.text, frozenset(codes.items()), request.numbers,
@@ -88,7 +108,8 @@ class Searcher:
         )  # fmt: skip
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answer(request, Filters(codes, request.numbers), confirm)
+            with _index_errors(self._directory):
+                answer = self._answer(request, Filters(codes, request.numbers), confirm)
             self._answers.put(key, answer, 3000 + 40 * len(answer.numbers))
         return answer
 
@@ -146,6 +167,15 @@ class Searcher:
             else segment.files.has(leaf.field, leaf.text)
             for segment in self._evaluator.segments
         )
+
+
+@contextmanager
+def _index_errors(directory: Path) -> Iterator[None]:
+    """Turn what a missing, cut or damaged file makes Whoosh raise into the refusal that tells what to do."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise StorageError("E-INDEX", where=directory, found=type(error).__name__) from error
 
 
 def _confirmed(matched: list[Matched], plan: Plan, confirm: Confirm) -> list[Matched]:

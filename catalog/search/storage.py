@@ -95,7 +95,8 @@ class MappedSegment(CompoundStorage):  # type: ignore[misc]
 
     def __init__(self, directory: Path, segment: Segment) -> None:
         path = directory / segment.make_filename(segment.COMPOUND_EXT)
-        super().__init__(StructFile(path.open("rb"), name=path.name))
+        with path.open("rb") as file:  # the map outlives it
+            super().__init__(StructFile(file, name=path.name))
 
     def open_file(self, name: str, *args: object, **options: object) -> _MappedFile:
         """Return the file `name` of the segment as a view of the map."""
