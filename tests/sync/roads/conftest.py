@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import waitress.server
 from builders import sha256
+from wsgi import address_of
 
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
@@ -50,21 +49,6 @@ def grow_tree(root: Path, *, small: int = 40, large: int = 2) -> list[TreeFile]:
     return [put_blob(root, noise.randbytes(size)) for size in sizes]
 
 
-@contextmanager
-def serving(root: Path) -> Iterator[str]:
-    """Serve the tree `root` by waitress at the yielded address."""
-    server = waitress.server.create_server(published_tree(root), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}/"
-    finally:
-        # The loop ends when its map is empty; only its own thread may change that map.
-        server.trigger.pull_trigger(server.close)
-        thread.join(5)
-        server.task_dispatcher.shutdown()
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "tree"
@@ -77,7 +61,7 @@ def open_road(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Ite
 
         def start() -> str:
             if request.param == "http":
-                return stack.enter_context(serving(root))
+                return stack.enter_context(address_of(published_tree(root)))
             if request.param == "rsync":
                 port = free_port()
                 settings = DaemonSettings(port=port, address="127.0.0.1")

@@ -1,0 +1,102 @@
+"""What a box exports is a tree that another box accepts, also after an interruption."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import sha256
+from county import County
+from syncing_box import SyncingBox
+
+from catalog.errors import RoadError, StorageError
+from catalog.progress import Progress
+from sync import tree
+from sync.export import MARKER, export
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def county(tmp_path: Path) -> Iterator[County]:
+    with County(tmp_path / "hub") as county:
+        noise = random.Random(5)
+        for number in range(20):
+            county.add(f"r{number}", noise.randbytes(3000 + number))
+        county.add("big", noise.randbytes(5 * MIB))
+        county.publish()
+        yield county
+
+
+@pytest.fixture
+def box(tmp_path: Path, county: County) -> Iterator[SyncingBox]:
+    with SyncingBox(tmp_path / "box", county) as box:
+        box.update(county.public)
+        yield box
+
+
+def test_another_box_takes_everything_from_a_stick(county: County, box: SyncingBox, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    result = export(box.library, box.blobs, box.state / "trust", stick)
+    assert (result.release, result.blobs) == (1, 21)
+    assert not (stick / MARKER).exists()
+    with SyncingBox(tmp_path / "other", county) as other:
+        update = other.update(stick)
+        assert update.failure is None and set(update.roads) == {"directory"}
+        assert other.held() == box.held()
+        other.check()
+        # And on to a third, so that five levels work alike.
+        export(other.library, other.blobs, other.state / "trust", tmp_path / "stick2")
+    with SyncingBox(tmp_path / "third", county) as third:
+        assert third.update(tmp_path / "stick2").failure is None
+    again = export(box.library, box.blobs, box.state / "trust", stick)
+    assert again.written_bytes == 0
+
+
+def test_an_interrupted_export_goes_on(box: SyncingBox, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+
+    def pull_out(progress: Progress) -> None:
+        if progress.phase == "export" and progress.done == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(box.library, box.blobs, box.state / "trust", stick, pull_out)
+    assert (stick / MARKER).exists() and not (stick / tree.TIMESTAMP).exists()
+    # What a cut may leave: a file of the right length with holes.
+    victim = next(path for path in (stick / "blobs").rglob("*") if path.is_file())
+    victim.write_bytes(bytes(victim.stat().st_size))
+    result = export(box.library, box.blobs, box.state / "trust", stick)
+    assert not (stick / MARKER).exists()
+    for path in (stick / "blobs").rglob("*"):
+        if path.is_file():
+            assert sha256(path.read_bytes()) == path.name
+    assert result.written_bytes < result.size_bytes
+
+
+def test_a_cut_large_file_is_continued(box: SyncingBox, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    big = next(blob for blob in box.held() if box.blobs.path(blob).stat().st_size == 5 * MIB)
+    place = stick / tree.blob_path(big)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(box.blobs.path(big).read_bytes()[: 3 * MIB])
+    result = export(box.library, box.blobs, box.state / "trust", stick)
+    assert result.written_bytes < 3.2 * MIB + 100_000
+    assert sha256(place.read_bytes()) == big
+
+
+def test_a_damaged_blob_is_not_given_on(box: SyncingBox, tmp_path: Path) -> None:
+    victim = sorted(box.held())[3]
+    path = box.blobs.path(victim)
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(StorageError) as refusal:
+        export(box.library, box.blobs, box.state / "trust", tmp_path / "stick")
+    assert refusal.value.code == "E-DAMAGED" and victim in refusal.value.where
+
+
+def test_a_box_without_a_head_has_nothing_to_export(county: County, tmp_path: Path) -> None:
+    with SyncingBox(tmp_path / "empty", county) as empty, pytest.raises(RoadError) as refusal:
+        export(empty.library, empty.blobs, empty.state / "trust", tmp_path / "stick")
+    assert refusal.value.code == "E-NO-TREE"
