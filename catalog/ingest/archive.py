@@ -67,7 +67,7 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, EOFError, struct.error, NotImplementedError) as error:
             raise ContentError("E-ARCHIVE", where=path.name, found=error) from error
         try:
-            infos = [info for info in self._zip.infolist() if not info.is_dir()]
+            infos = [info for info in self._zip.infolist() if not info.orig_filename.endswith("/")]
             _check_limits(path, infos, limits)
             self.members = self._members(infos)
         except BaseException:

@@ -104,7 +104,7 @@ def _video(path: Path, media_type: str, work: Path) -> Description:
     copy_video = (
         found.video == "h264" and found.profile in _H264_PROFILES and found.pixels in ("yuv420p", "yuvj420p")
     )
-    copy_audio = found.audio in ("aac", "mp3", "")
+    copy_audio = found.audio in ("aac", "")
     plays = copy_video and copy_audio and media_type == "video/mp4" and is_fast_start(path)
     derived = []
     shown = path

@@ -33,7 +33,7 @@ from catalog.ingest.describe import (
 from catalog.ingest.drafts import Draft, Wanted
 from catalog.ingest.findings import WARNING, Finding
 from catalog.ingest.locate import Locator
-from catalog.ingest.sniff import broken_claim, sniff
+from catalog.ingest.sniff import PACKAGE, broken_claim, sniff
 from catalog.ingest.sources import Source, SourceFile
 from catalog.ingest.subtitles import to_webvtt
 from catalog.library import Library
@@ -169,7 +169,8 @@ class Intake:
         code = broken_claim(original.name, media_type)
         if code:
             raise ContentError(code, where=file.path, found=media_type)
-        files.append(_file_of(original, item.role, media_type, item.language))
+        shown_type = "application/zip" if media_type == PACKAGE else media_type
+        files.append(_file_of(original, item.role, shown_type, item.language))
         if item.role != "source":
             return
         try:

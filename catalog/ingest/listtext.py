@@ -25,10 +25,11 @@ def decode_text(data: bytes) -> str | None:
     """Return `data` as text if it is UTF-8, UTF-16 with a BOM or plausible GB18030, else None."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
-            return _decode(data, encoding)
+            text = _decode(data, encoding)
+            return None if text is None or _is_wide(text) else text
     text = _decode(data, "utf-8")
     if text is not None:
-        return text
+        return None if _is_wide(text) else text
     text = _decode(data, "gb18030")
     return text if text is not None and is_plausible_chinese(text) else None
 
@@ -68,6 +69,11 @@ def split_records(text: str) -> list[list[str]]:
         return [[cell.strip() for cell in record] for record in reader]
     finally:
         csv.field_size_limit(limit)
+
+
+def _is_wide(text: str) -> bool:
+    """Return whether `text` is really UTF-16 or UTF-32 without its mark: every other character a NUL."""
+    return text.count("\0") * 20 > len(text)
 
 
 def _decode(data: bytes, encoding: str) -> str | None:

@@ -196,7 +196,7 @@ def _text(head: bytes, suffix: str) -> str:
 def _zip_type(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist()[:20_000] if not info.is_dir()]
+            names = [info.filename for info in archive.infolist()[:20_000]]
             mimetype = b""
             if "mimetype" in names:
                 with archive.open("mimetype") as stream:
