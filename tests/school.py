@@ -23,6 +23,7 @@ from catalog.search import index
 from catalog.search.record import records_of
 from webui.operations import BoxSettings, DiskSpace, Work
 
+PASSWORD = "a password of this test"
 TODAY = datetime(2026, 11, 21, 8, 30, tzinfo=CHINA)
 BOOKS = {
     "math": (

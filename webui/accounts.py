@@ -19,6 +19,7 @@ SHORTEST = 8
 FAILURES_ALLOWED = 5
 WINDOW_SECONDS = 300.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_EVERYWHERE = "everywhere"
 _NOBODY = generate_password_hash("nobody")
 
 
@@ -62,15 +63,15 @@ class LoginGate:
         with self._lock:
             return (
                 self._count(address, now_seconds) < FAILURES_ALLOWED
-                and self._count("", now_seconds) < 10 * FAILURES_ALLOWED
+                and self._count(_EVERYWHERE, now_seconds) < 10 * FAILURES_ALLOWED
             )
 
     def failed(self, address: str, now_seconds: float) -> None:
         """Remember a failure."""
         with self._lock:
             if len(self._failures) > 1000:
-                self._failures = {"": self._failures.get("", deque())}
-            for name in (address, ""):
+                self._failures = {_EVERYWHERE: self._failures.get(_EVERYWHERE, deque())}
+            for name in (address, _EVERYWHERE):
                 self._failures.setdefault(name, deque(maxlen=100)).append(now_seconds)
 
     def _count(self, name: str, now_seconds: float) -> int:

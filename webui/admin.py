@@ -22,7 +22,7 @@ from catalog.library import Shelf
 from catalog.scope import EVERYTHING, EditionRule, Scope
 from webui.accounts import ACCOUNTS, LoginGate, has_password, is_right_password
 from webui.forms import same_origin
-from webui.house import House, Visit
+from webui.house import House, Told, Visit
 from webui.status import box_status
 
 AUDIT_SHOWN = 20
@@ -69,7 +69,7 @@ def routes(house: House) -> Blueprint:
             if not from_here() or not house.tokens.right(
                 request.form.get("token", ""), purpose, house.today()
             ):
-                return house.message(400, "没有收下", "页面放得太久了。请回到管理页再试一次。")
+                raise Told(400, "没有收下", "页面放得太久了。请回到管理页再试一次。")
             detail = action(account)
             house.local.audit(account, action.__name__, detail, system_clock())
             return redirect(f"/admin/?done={action.__name__}{visit.carry_more}", 303)

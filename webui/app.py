@@ -20,7 +20,7 @@ from catalog.library import Library
 from catalog.local import Local
 from webui import admin, api, browse, search, today, view
 from webui.files import Files
-from webui.house import House
+from webui.house import House, Told
 from webui.layer import PageLayer
 from webui.operations import BoxSettings, Operations
 from webui.packages import Packages
@@ -102,7 +102,11 @@ def _flask(house: House) -> Flask:
     def refused(error: HTTPException) -> Any:
         if request.path.startswith("/api/") or error.code not in _MESSAGES:
             return error
-        return house.message(error.code, *_MESSAGES[error.code])
+        return house.message(Told(error.code, *_MESSAGES[error.code]))
+
+    @app.errorhandler(Told)
+    def told(error: Told) -> Response:
+        return house.message(error)
 
     @app.errorhandler(ShuxiangError)
     def failed(error: ShuxiangError) -> Response:

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from catalog.curriculum import codes_in_order
 from catalog.library import Entry, Reader, Shelf
 from webui.cards import book_card, shelf_query
-from webui.house import House, Visit
+from webui.house import House, Told, Visit
 from webui.i18n import Translate
 from webui.today import shelf_order
 from webui.words import Words, kind_glyph
@@ -109,7 +109,7 @@ def routes(house: House) -> Blueprint:
         with house.library.reading() as reader:
             found = _book(reader.shelves())
             if not found:
-                return house.message(404, "没有这本书", "它可能已经下架，或者地址不完整。")
+                raise Told(404, "没有这本书", "它可能已经下架，或者地址不完整。")
             return _book_page(house, visit, reader, found[0])
 
     return blueprint

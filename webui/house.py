@@ -54,6 +54,16 @@ class Visit:
         return f"{path}?{text.lstrip('&')}" if text else path
 
 
+class Told(Exception):
+    """Ends a request with a page that only says something; `title` and `text` are Chinese messages."""
+
+    def __init__(self, status: int, title: str, text: str) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.text = text
+
+
 class House:
     """The parts of a serving box, shared by all threads."""
 
@@ -169,13 +179,18 @@ class House:
         response.headers["Cache-Control"] = "no-cache"
         return response
 
-    def message(self, status: int, title: str, text: str) -> Response:
-        """Return a page that only says something; `title` and `text` are Chinese messages."""
+    def message(self, told: Told) -> Response:
+        """Return the page that says `told`. Not within `reading()`: it opens a reader of its own."""
         visit = self.visit()
         translate = self.translate[visit.language]
         with self.library.reading() as reader:
             return self.page(
-                visit, reader, "message.html", status=status, title=translate(title), text=translate(text)
+                visit,
+                reader,
+                "message.html",
+                status=told.status,
+                title=translate(told.title),
+                text=translate(told.text),
             )
 
 

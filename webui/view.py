@@ -20,13 +20,13 @@ from webui.cards import card, file_url, thumb_url
 from webui.facts import facts_of, json_ld_of
 from webui.files import is_harmless
 from webui.forms import same_origin
-from webui.house import House, Visit
+from webui.house import House, Told, Visit
 from webui.layer import WECHAT
 from webui.words import Words, subject_class
 
 PLAYED = ("video/mp4", "video/webm", "video/ogg", "video/quicktime")
 MOST_MATES = 40
-_ROLE_WORDS = {"source": "原件", "play": "播放件", "preview": "预览"}
+_ROLE_WORDS = {"source": "原件", "play": "播放件"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def routes(house: House) -> Blueprint:
         with house.library.reading() as reader:
             entry = _entry(reader, resource_id)
             if entry is None:
-                return _missing(house)
+                raise _missing()
             return _page(house, visit, reader, entry)
 
     @blueprint.get("/r/<resource_id>/page/<int:number>")
@@ -76,7 +76,7 @@ def routes(house: House) -> Blueprint:
             entry = _entry(reader, resource_id)
             pages = entry.files_of("page") if entry else ()
             if entry is None or not 1 <= number <= len(pages):
-                return _missing(house)
+                raise _missing()
             address = f"/r/{resource_id}/page/"
             last = number == len(pages)
             return house.page(
@@ -99,11 +99,11 @@ def routes(house: House) -> Blueprint:
         if not same_origin(
             request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"), request.host
         ) or not house.tokens.right(request.form.get("token", ""), f"request {resource_id}", house.today()):
-            return house.message(400, "没有收下", "页面放得太久了。请回到资源页再申请一次。")
+            raise Told(400, "没有收下", "页面放得太久了。请回到资源页再申请一次。")
         with house.library.reading() as reader:
             entry = _entry(reader, resource_id)
         if entry is None:
-            return _missing(house)
+            raise _missing()
         if not entry.current and resource_id not in house.requested():
             house.operations.request_resource(resource_id)
             house.look_again()
@@ -117,8 +117,8 @@ def _entry(reader: Reader, resource_id: str) -> Entry | None:
     return entry if entry is not None and entry.resource.state == "published" else None
 
 
-def _missing(house: House) -> Response:
-    return house.message(404, "没有这项资源", "它可能已经下架。可以在书架上或用搜索找一找。")
+def _missing() -> Told:
+    return Told(404, "没有这项资源", "它可能已经下架。可以在书架上或用搜索找一找。")
 
 
 def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
