@@ -11,6 +11,7 @@ from catalog.progress import Progress
 REDRAW_SECONDS = 0.2
 
 PHASES = {
+    "lessons": ("写课程", "writing lessons"),
     "scan": ("检查清单", "checking the list"),
     "copy": ("读入文件", "reading files"),
     "describe": ("整理资源", "describing"),

@@ -177,15 +177,14 @@ def reindex(call: Call) -> None:
 def search(call: Call, words: tuple[str, ...]) -> None:
     """Search the catalogue."""
     from catalog.finder import Finder
-    from webui.api import found_json
+    from webui.api import search_answer
 
     with Box.open(call.state) as opened:
         finder = Finder(opened.library, opened.index)
         found = finder.search(" ".join(words))
-        value = found_json(found)
+        value = search_answer(found)
         lines = [f"{hit['title']}  {hit['id']}" for hit in value["hits"]]
         call.answer(value, "\n".join([call.words(f"共 {found.total} 个", f"{found.total} found"), *lines]))
-        finder.close()
 
 
 @box.command()

@@ -1,0 +1,1 @@
+"""The sample county: lessons that the project wrote and renders, a hub that publishes them, a box that shows them."""
