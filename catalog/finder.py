@@ -15,7 +15,7 @@ from pathlib import Path
 from catalog.errors import StorageError
 from catalog.library import Entry, Generation, Library, Reader
 from catalog.scope import EVERYTHING, Scope
-from catalog.search.highlight import find_words, highlight
+from catalog.search.highlight import highlight
 from catalog.search.query import NumberSet, SearchAnswer, Searcher, SearchRequest
 from catalog.search.record import text_of
 
@@ -178,10 +178,9 @@ def _hit(entry: Entry, answer: SearchAnswer) -> Hit:
     resource = entry.resource
     parts = [resource.description or "", " › ".join(resource.path), "、".join(resource.keywords)]
     parts += ["、".join(resource.knowledge), resource.author or "", *resource.raw.values()]
-    told = [part for part in parts if part]
-    excerpt = next((part for part in told if find_words(part, answer.words)), told[0] if told else "")
+    excerpts = [highlight(part, answer.words, limit=EXCERPT_CHARACTERS) for part in parts if part]
     return Hit(
         entry=entry,
         title_html=highlight(resource.title, answer.words),
-        excerpt_html=highlight(excerpt, answer.words, limit=EXCERPT_CHARACTERS),
+        excerpt_html=next((text for text in excerpts if "<mark>" in text), excerpts[0] if excerpts else ""),
     )

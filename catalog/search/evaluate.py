@@ -56,12 +56,12 @@ class Evaluator:
         for part in matched:
             lengths = part.segment.files.length_bytes
             qualities = part.segment.files.qualities
-            terms = list(zip(part.hits, weights_of_terms, strict=True))
+            terms = list(zip((hits.weights for hits in part.hits), weights_of_terms, strict=True))
             for document in part.all_documents():
                 norm = self._norms[lengths[document]]
                 score, in_title = 0.0, True
-                for hits, importance in terms:
-                    weight = hits.weight(document)
+                for weights, importance in terms:
+                    weight = weights[document]
                     score += importance * weight / (weight + norm)
                     in_title = in_title and weight >= TITLE_HIT
                 scored.append((not in_title, -score, -qualities[document], part, document))

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from html import escape
 
-from catalog.search.language import fold_text, runs
+from catalog.search.language import WORD_CHARACTER, fold_text, runs
 
 _ELLIPSIS = "…"
 
@@ -44,15 +44,9 @@ def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     if not text or not words:
         return []
     folded, origin = _fold_with_origin(text)
-    covered: list[tuple[int, int]] = []
-    plain = {word for word in words if not runs(word) or runs(word)[0].chinese}
-    for word in plain:
-        covered += ((match.start(), match.end()) for match in re.finditer(re.escape(word), folded))
-    others = tuple(word for word in words if word not in plain)
-    if others:
-        for run in runs(folded):
-            if not run.chinese and any(_fits(run.text, word) for word in others):
-                covered.append((run.start, run.start + len(run.text)))
+    covered = [match.span() for pattern in _patterns(words) for match in pattern.finditer(folded)]
+    if not covered:
+        return []
     merged: list[tuple[int, int]] = []
     for left, right in sorted(covered):
         if merged and left <= merged[-1][1]:
@@ -64,8 +58,18 @@ def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     return [(origin[left], origin[right - 1] + 1) for left, right in merged]
 
 
-def _fits(run: str, word: str) -> bool:
-    return run == word or (len(word) > 1 and run.startswith(word))
+@lru_cache(maxsize=256)
+def _patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """One pattern a word, so that overlapping words are all found: anywhere for Chinese, else from a word's start."""
+    return tuple(re.compile(_pattern(word)) for word in words)
+
+
+def _pattern(word: str) -> str:
+    parts = runs(word)
+    if len(parts) != 1 or parts[0].chinese or parts[0].text != word:
+        return re.escape(word)
+    rest = f"{WORD_CHARACTER}*" if len(word) > 1 else f"(?!{WORD_CHARACTER})"
+    return f"(?<!{WORD_CHARACTER}){re.escape(word)}{rest}"
 
 
 def _fold_with_origin(text: str) -> tuple[str, list[int] | None]:

@@ -27,7 +27,10 @@ _MARKS = (
     "\u0900-\u0963\u0980-\u0dff\u0e31-\u0e4e\u0eb1-\u0ece\u0f18\u0f19\u0f35\u0f37\u0f39\u0f3e-\u0f84\u0f86-\u0fbc"
     "\u1000-\u109f\u180b-\u180e\u1a17-\u1a7f\u1ab0-\u1ac0\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 )
-_RUN = re.compile(rf"([{_BIGRAM_SCRIPTS}]+)|((?:[^\W_{_BIGRAM_SCRIPTS}]|[{_MARKS}])+)")
+# Looking for one is many times faster than translating a text that has none.
+_TRADITIONAL = re.compile(f"[{''.join(map(chr, SIMPLIFIED_OF))}]")
+WORD_CHARACTER = rf"(?:[^\W_{_BIGRAM_SCRIPTS}]|[{_MARKS}])"
+_RUN = re.compile(rf"([{_BIGRAM_SCRIPTS}]+)|({WORD_CHARACTER}+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def fold_text(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return folded.translate(SIMPLIFIED_OF)
+    return folded.translate(SIMPLIFIED_OF) if _TRADITIONAL.search(folded) else folded
 
 
 def runs(folded: str) -> list[Run]:

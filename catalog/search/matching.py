@@ -25,6 +25,7 @@ CACHE_BYTES = 24 << 20
 _T = TypeVar("_T")
 _ANY = bytes([48]) + bytes([49]) * 255
 _TITLE = bytes([48]) * TITLE_HIT + bytes([49]) * (256 - TITLE_HIT)
+_BEGINNING = bytes([0]) + bytes([1]) * (TITLE_HIT - 1) + bytes([TITLE_HIT]) * (256 - TITLE_HIT)
 _SET_BITS = [tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256)]
 _NONZERO = re.compile(rb"[^\x00]+")
 
@@ -201,16 +202,15 @@ class Segment:
         for leaf in clause:
             texts = files.terms_with(leaf.field, leaf.text) if leaf.prefix else iter((leaf.text,))
             for text in texts:
-                count, postings = files.term(leaf.field, text)
+                count, blocks = files.term(leaf.field, text)
                 if common is None and len(rare) + count > limit:
                     common = bytearray(files.documents)
                     for document, weight in rare.items():
                         common[document] = weight
                 target = rare if common is None else common
-                # A word that only starts like the one asked for counts once: a whole word ranks above it.
-                if leaf.prefix:
-                    postings = ((doc, TITLE_HIT if weight >= TITLE_HIT else 1) for doc, weight in postings)
-                _merge(target, postings)
+                for documents, weights in blocks:
+                    # A word that only starts like the one asked for counts once: a whole word ranks above it.
+                    _merge(target, documents, weights.translate(_BEGINNING) if leaf.prefix else weights)
         return Hits(rare if common is None else bytes(common))
 
     def match(self, clauses: Iterable[Clause]) -> Matched:
@@ -275,16 +275,18 @@ def documents_in(bits: int) -> Iterator[int]:
                 yield at * 8 + bit
 
 
-def _merge(target: dict[int, int] | bytearray, postings: Iterable[tuple[int, float]]) -> None:
+def _merge(target: dict[int, int] | bytearray, documents: list[int], weights: bytes) -> None:
     """Add postings to `target`, keeping the larger weight of a document that is there."""
-    if isinstance(target, dict):
-        for document, weight in postings:
-            if weight > target.get(document, 0):
-                target[document] = int(weight)
-    else:
-        for document, weight in postings:
+    if isinstance(target, bytearray):
+        for document, weight in zip(documents, weights, strict=True):
             if weight > target[document]:
-                target[document] = int(weight)
+                target[document] = weight
+    elif target:
+        for document, weight in zip(documents, weights, strict=True):
+            if weight > target.get(document, 0):
+                target[document] = weight
+    else:
+        target.update(zip(documents, weights, strict=True))
 
 
 def _bits_of(flags: list[bool]) -> int:

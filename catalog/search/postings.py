@@ -12,7 +12,7 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import accumulate, repeat
+from itertools import accumulate
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -27,6 +27,9 @@ from catalog.search.storage import MappedSegment
 _POSTINGS_MAGIC = b"W3Bl"
 _LENGTH = Struct("!i")
 _SCHEMA = new_schema()
+
+Block = tuple[list[int], bytes]
+"""Documents, ascending, and the weight of each."""
 
 
 class FacetColumn:
@@ -127,20 +130,20 @@ class SegmentFiles:
                 return
             yield text.decode()
 
-    def term(self, field: str, text: str) -> tuple[int, Iterator[tuple[int, float]]]:
-        """Return in how many documents the term is, and its postings (document, weight) ascending."""
+    def term(self, field: str, text: str) -> tuple[int, Iterator[Block]]:
+        """Return in how many documents the term is, and its postings ascending."""
         try:
             info = self._terms.term_info(field, text.encode())
         except TermNotFound:
             return 0, iter(())
         return info.doc_frequency(), self._blocks(info)
 
-    def all_postings(self) -> Iterator[tuple[str, str, Iterator[tuple[int, int]]]]:
+    def all_postings(self) -> Iterator[tuple[str, str, Iterator[Block]]]:
         """Yield (field, term, postings) of the whole segment in order."""
         for (field, text), info in self._terms.items():
-            yield field, text.decode(), ((doc, int(weight)) for doc, weight in self._blocks(info))
+            yield field, text.decode(), self._blocks(info)
 
-    def _blocks(self, info: W3TermInfo) -> Iterator[tuple[int, float]]:
+    def _blocks(self, info: W3TermInfo) -> Iterator[Block]:
         """Unpack the postings: magic, then blocks of (length, pickled info, pickled and perhaps packed data)."""
         start, size = info.extent()
         # Whoosh forgets to take the length out of the tuple it unpacked; a fork may not.
@@ -156,6 +159,7 @@ class SegmentFiles:
             at += _LENGTH.size + length
             packed = data[stream.tell() : at]
             deltas, weights, _ = pickle.loads(zlib.decompress(packed) if header[3] else packed)
-            if not isinstance(weights, tuple):
-                weights = repeat(1.0 if weights is None else weights)
-            yield from zip(accumulate(deltas), weights, strict=False)  # a constant weight has no end
+            if isinstance(weights, tuple):
+                yield list(accumulate(deltas)), bytes(map(int, weights))
+            else:  # one weight for all of the block
+                yield list(accumulate(deltas)), bytes([1 if weights is None else int(weights)]) * len(deltas)

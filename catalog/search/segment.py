@@ -106,12 +106,13 @@ class SegmentBuilder:
                     files.length(old),
                     {name: facet_bytes(files.facet(name).codes_of(old)) for name in FACETS},
                 )
-        for field, term, postings in files.all_postings():
+        for field, term, blocks in files.all_postings():
             documents, weights = self._terms[field][term]
-            for old, weight in postings:
-                if old in mapped:
-                    documents.append(mapped[old])
-                    weights.append(weight)
+            for block in blocks:
+                for old, weight in zip(*block, strict=True):
+                    if old in mapped:
+                        documents.append(mapped[old])
+                        weights.append(weight)
 
     def _add_document(self, number: int, quality: float, length: int, facets: dict[str, bytes]) -> int:
         self._numbers.append(number)
