@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,8 +26,22 @@ from catalog.durable import make_directory, storage, storage_error, write_file
 from catalog.errors import ContentError, RoadError
 from catalog.resource import is_sha256
 from sync import tree
+from sync.floors import Floors
 from sync.heads import SIGNED_AT, Head, current_head, kept_heads, prune, read_time, signed_part, versions
 from sync.release import MAX_CATALOG_BYTES, Release
+
+__all__ = [
+    "AcceptedHead",
+    "Fetch",
+    "Floors",
+    "PinnedRoot",
+    "fetch_head",
+    "pin_root",
+    "publish_head",
+    "read_fingerprint",
+    "read_head",
+    "write_pinned_root",
+]
 
 Fetch = Callable[[str, int], bytes]
 """`fetch(path, max_bytes)` returns the whole file at `path` of the source's tree. It raises `RoadError` E-ROAD-MISSING
@@ -46,30 +60,6 @@ _CODES = {
     exceptions.BadVersionNumberError: "E-ROLLBACK",
     exceptions.LengthOrHashMismatchError: "E-HASH",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Floors:
-    """The highest versions ever accepted; kept by the caller in `local.db`, which outlives `trust/`."""
-
-    root: int = 0
-    timestamp: int = 0
-    snapshot: int = 0
-    targets: int = 0
-    release: int = 0
-
-    def to_json(self) -> dict[str, int]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-    @classmethod
-    def from_json(cls, data: object) -> Floors:
-        """Return the floors that `to_json` wrote; fields that are not there are 0."""
-        known = data if isinstance(data, Mapping) else {}
-        return cls(**{item.name: int(known.get(item.name, 0)) for item in fields(cls)})
-
-    def raised_to(self, other: Floors) -> Floors:
-        """Return the higher of both, number by number."""
-        return Floors(**{name: max(value, getattr(other, name)) for name, value in self.to_json().items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,21 +152,21 @@ def fetch_head(
 
 
 def read_head(trust_dir: Path, *, fingerprint: str, staging_dir: Path) -> AcceptedHead | None:
-    """Return the head that `trust/` holds, every signature checked again but no expiry; None where none is whole."""
+    """Return the head that `trust/` holds, every signature checked again but no expiry; None where none is whole.
+
+    A cut between a new root and the first timestamp under it leaves the head of the root before: that still counts.
+    """
     data = _read(trust_dir / tree.PINNED_ROOT)
     if data is None or hashlib.sha256(data).hexdigest() != fingerprint:
         return None
-
-    def own(path: str, max_bytes: int) -> bytes:
-        found = _read(trust_dir / path)
-        if found is None:
-            raise RoadError("E-ROAD-MISSING", where=path)
-        return found
-
-    try:
-        return _refresh(_CheckedFetch(own), pin_root(data), now=_EPOCH, held_in=None, staging_dir=staging_dir)
-    except (ContentError, RoadError):
-        return None
+    root = pin_root(data)
+    for newest in sorted(versions(trust_dir, "root"), reverse=True):
+        try:
+            road = _CheckedFetch(_reader_of(trust_dir, newest))
+            return _refresh(road, root, now=_EPOCH, held_in=None, staging_dir=staging_dir)
+        except (ContentError, RoadError):
+            continue
+    return None
 
 
 def publish_head(head: AcceptedHead, trust_dir: Path) -> None:
@@ -240,6 +230,20 @@ class _CheckedFetch(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         yield self.download_bytes(url, MAX_CATALOG_BYTES)
+
+
+def _reader_of(trust_dir: Path, newest_root: int) -> Fetch:
+    """Return a road to our own `trust/` on which no root after `newest_root` is there yet."""
+
+    def read(path: str, max_bytes: int) -> bytes:
+        name = tree.parse(path)
+        hidden = name is not None and name.kind == "root" and (name.version or 0) > newest_root
+        data = None if hidden else _read(trust_dir / path)
+        if data is None:
+            raise RoadError("E-ROAD-MISSING", where=path)
+        return data
+
+    return read
 
 
 def _pinned_root(fetch: _CheckedFetch, trust_dir: Path, fingerprint: str) -> PinnedRoot:

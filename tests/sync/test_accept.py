@@ -307,6 +307,21 @@ def test_new_online_keys_come_by_the_recovery_file(
     assert refused(box, road, NOW + 2 * DAY) == "E-SIGNATURE"
 
 
+def test_a_cut_between_a_new_root_and_its_timestamp_leaves_the_head_before(
+    tmp_path: Path, county: County, box: Box, road: DirectoryRoad
+) -> None:
+    box.follow(road)
+    recovery = open_recovery(county.identity.recovery_path.read_bytes(), county.identity.passphrase)
+    county.keys = create_keys(tmp_path / "new-keys")
+    second = sign_next_root(county.identity.root_path.read_bytes(), recovery.root_signers, county.keys, NOW)
+    (box.trust / tree.root_path(2)).write_bytes(second)
+    held = read_head(box.trust, fingerprint=box.fingerprint, staging_dir=box.staging)
+    assert held is not None and (held.release.number, held.floors.root) == (1, 1)
+    write_file(county.public / tree.root_path(2), second)
+    county.publish(NOW + DAY)
+    assert box.follow(road, NOW + DAY).floors.root == 2
+
+
 def test_one_root_key_is_not_enough(tmp_path: Path, county: County, box: Box, road: DirectoryRoad) -> None:
     recovery = open_recovery(county.identity.recovery_path.read_bytes(), county.identity.passphrase)
     keys = create_keys(tmp_path / "thief")
