@@ -125,6 +125,7 @@ class HubWork:
         found = self.hub.preview()
         return Preview(
             release=found.release,
+            changed=found.changed,
             bundles=tuple(map(_change, found.bundles)),
             bytes_new=found.bytes_new,
             bytes_total=found.bytes_total,

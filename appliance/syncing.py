@@ -5,6 +5,7 @@ Imported only by the commands that do it: serving a page must not load what trus
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from appliance.box import SCOPE, Box
@@ -15,9 +16,11 @@ from catalog.local import SyncRun
 from catalog.progress import OnProgress, both, silent
 from catalog.scope import EVERYTHING, Scope
 from sync.catalogue import reindex
+from sync.export import ExportResult, export
 from sync.plan import Plan
 from sync.roads import RoadSettings
 from sync.update import Update, UpdateResult, UpdateSettings
+from sync.verify import VerifyResult, repair_from, verify
 
 
 def update_settings(box: Box, source: str | None) -> UpdateSettings:
@@ -79,6 +82,20 @@ def run_dry(box: Box, source: str | None) -> Plan:
         return _update(box, source, silent).preview(box.trusted_now())
 
 
+def run_export(box: Box, directory: Path, progress: OnProgress = silent) -> ExportResult:
+    """Write what the box holds as a tree into `directory`."""
+    with locked(box.directory, "export") as hold:
+        return export(box.library, box.blobs, box.trust, directory, both(progress, hold.show))
+
+
+def run_verify(box: Box, repair: bool, progress: OnProgress = silent) -> VerifyResult:
+    """Re-read every blob; with `repair` fetch what is damaged again over the roads."""
+    settings = update_settings(box, None)
+    mend = repair_from(settings.sources, box.blobs, box.local, settings.road) if repair else None
+    with locked(box.directory, "verify") as hold:
+        return verify(box.library, box.blobs, repair=mend, progress=both(progress, hold.show))
+
+
 def run_reindex(box: Box, progress: OnProgress = silent) -> int:
     """Build the search index anew; return how many resources it has."""
     with locked(box.directory, "reindex"):
@@ -119,4 +136,3 @@ def dry_run_json(plan: Plan) -> dict[str, Any]:
         "left_out": plan.left_out,
         "left_out_bytes": plan.left_out_bytes,
     }
-

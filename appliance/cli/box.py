@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,25 @@ def sync(call: Call, source: str | None, dry_run: bool) -> None:
 
 @box.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--for", "box_id", help="Only what the box of this id subscribes to.")
+@click.option(
+    "--for", "box_id", help="What the hub assigns to the box of this id: everything where it says nothing."
+)
 @leaf
 def export(call: Call, directory: Path, box_id: str | None) -> None:
     """Write what this box holds as a tree for another box."""
     from appliance.syncing import run_export
 
+    if box_id is not None and not re.fullmatch("[0-9a-f]{32}", box_id):
+        raise click.UsageError("--for: 32 hex digits, as box status shows")
     with Box.open(call.state) as opened:
-        result = run_export(opened, directory, box_id, call.progress())
+        result = run_export(opened, directory, call.progress())
         call.answer(
-            {"release": result.release, "blobs": result.blobs, "bytes": result.size_bytes},
+            {
+                "release": result.release,
+                "blobs": result.blobs,
+                "bytes": result.size_bytes,
+                "written_bytes": result.written_bytes,
+            },
             call.words(
                 f"已写出 {result.blobs} 个数据块，{size_text(result.size_bytes)}。",
                 f"{result.blobs} blobs, {size_text(result.size_bytes)} written.",
