@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from outage_harness.blocklog import BLOCK_BYTES, SECTOR_BYTES, BlockLog, Cut, Survival
 from outage_harness.journal import FLUSH, MARK, WRITE, Record, decode, encode
@@ -43,6 +43,7 @@ def stored(cut: Cut, sector: int) -> bytes:
     return bytes(cut.image().get(sector, bytes(SECTOR_BYTES)))
 
 
+@settings(deadline=None)
 @given(records, st.integers(0, 1000))
 def test_each_sector_holds_its_flushed_content_or_a_later_version(log: list[Record], seed: int) -> None:
     for cut in BlockLog(BASE, log, 0).cuts(12, seed):
@@ -59,6 +60,7 @@ def test_each_sector_holds_its_flushed_content_or_a_later_version(log: list[Reco
                 assert found == [durable, *later][-1]
 
 
+@settings(deadline=None)
 @given(records, st.integers(0, 1000))
 def test_a_cut_knows_what_was_acknowledged_before_it_and_repeats_itself(log: list[Record], seed: int) -> None:
     blocks = BlockLog(BASE, log, 0)
@@ -70,6 +72,7 @@ def test_a_cut_knows_what_was_acknowledged_before_it_and_repeats_itself(log: lis
         assert cut.image() == again.image()
 
 
+@settings(deadline=None)
 @given(records)
 def test_a_log_reads_back_as_it_was_written(log: list[Record]) -> None:
     assert list(decode(b"".join(encode(it.kind, it.offset, it.data) for it in log))) == log
