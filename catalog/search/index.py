@@ -8,7 +8,8 @@ the library's transaction leaves the previous index in use and a directory that 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from whoosh.codec.whoosh3 import W3Segment
@@ -29,18 +30,32 @@ MAX_SMALL_SEGMENTS = 8
 
 
 def build(directory: Path, records: Iterable[IndexRecord]) -> None:
-    """Write a new index of `records` (best in descending quality) into `directory`, durably, replacing what is there."""
-    storage = _empty(directory)
-    _commit(storage, _write(storage, _new_builder(), records)[0], generation=1)
+    """Write a new index of `records` (best in descending quality) into `directory`, durably, replacing what is there.
+
+    Raises `StorageError` where the disk is full or fails; the directory is gone then.
+    """
+    with _writing(directory) as storage:
+        _commit(storage, _write(storage, _new_builder(), records)[0], generation=1)
 
 
 def update(previous: Path, directory: Path, removed: Collection[int], added: Iterable[IndexRecord]) -> None:
     """Write into `directory` the index of `previous` without the numbers `removed` and with `added`, durably.
 
     A number that is added replaces the document it had. `previous` is not touched. Costs grow with the change, not with
-    the index: small segments are merged when there are many, and one that is mostly deleted is written anew.
+    the index: small segments are merged when there are many, and one that is mostly deleted is written anew. Raises
+    `StorageError` where the disk is full or fails; the directory is gone then.
     """
-    storage = _empty(directory)
+    with _writing(directory) as storage:
+        _update(storage, previous, directory, removed, added)
+
+
+def _update(
+    storage: DurableStorage,
+    previous: Path,
+    directory: Path,
+    removed: Collection[int],
+    added: Iterable[IndexRecord],
+) -> None:
     for file in sorted(previous.iterdir()):
         if file.is_file():
             durable.link(file, directory / file.name)
@@ -60,12 +75,19 @@ def update(previous: Path, directory: Path, removed: Collection[int], added: Ite
     _commit(storage, kept + written, generation=toc.generation + 1)
 
 
-def _empty(directory: Path) -> DurableStorage:
-    """Clear what an interrupted run left, and make the directory."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    durable.make_directory(directory)
-    return DurableStorage(directory)
+@contextmanager
+def _writing(directory: Path) -> Iterator[DurableStorage]:
+    """Clear what an interrupted run left and make the directory; remove it again where the disk refuses."""
+    storage = DurableStorage(directory)
+    try:
+        if directory.exists():
+            shutil.rmtree(directory)
+        durable.make_directory(directory)
+        yield storage
+    except OSError as error:
+        storage.abandon()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise durable.storage_error(error, directory) from error
 
 
 def _new_builder() -> SegmentBuilder:

@@ -6,6 +6,7 @@ before the table of contents gets its name. Whoosh also copies each mapped segme
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import SEEK_CUR, SEEK_END, SEEK_SET
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,26 @@ class DurableStorage(FileStorage):  # type: ignore[misc]
     def __init__(self, directory: Path) -> None:
         super().__init__(str(directory))
         self._directory = directory
-        self._written: set[str] = set()
+        self._written: dict[str, StructFile] = {}
 
     def create_file(self, name: str, **options: Any) -> StructFile:
         """Create a file and remember it for the next rename."""
-        self._written.add(name)
-        return super().create_file(name, **options)
+        file = self._written[name] = super().create_file(name, **options)
+        return file
+
+    def abandon(self) -> None:
+        """Close what a failed write left open; Whoosh does not."""
+        for file in self._written.values():
+            if not file.is_closed:
+                with suppress(OSError):  # a full disk refuses the last bytes once more
+                    file.close()
+        self._written.clear()
 
     def rename_file(self, oldname: str, newname: str, safe: bool = False) -> None:
         """Give `oldname` its final name after all files written before it are on disk, names included."""
         if safe and self.file_exists(newname):
             raise FileExistsError(newname)
-        self._written.discard(oldname)
+        self._written.pop(oldname, None)
         files = [self._directory / name for name in sorted(self._written)]
         durable.sync_all(path for path in files if path.exists())
         durable.sync_directory(self._directory)

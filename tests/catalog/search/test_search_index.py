@@ -16,6 +16,7 @@ from bench.search_corpus import resources
 from whoosh import index as stock_index
 from whoosh import query as stock
 
+from catalog.errors import StorageError
 from catalog.search.index import build, records_of, update
 from catalog.search.query import Searcher, SearchRequest
 from catalog.search.record import FACETS, IndexRecord
@@ -152,3 +153,24 @@ def test_a_kill_during_an_update_leaves_the_previous_index_usable(tmp_path: Path
     update(tmp_path / "1", tmp_path / "2", [], records(200, seed=2))
     assert Searcher(tmp_path / "2").search(SearchRequest()).total == 200
     assert not [file for file in (tmp_path / "2").iterdir() if file.is_dir()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small filesystem needs root")
+def test_a_full_disk_is_one_clear_error_and_leaves_the_previous_index(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("no mount here")
+    try:
+        build(small / "1", records(20))
+        answered = answers(small / "1")
+        (small / "filling").write_bytes(bytes(500_000))
+        with pytest.raises(StorageError, match="E-DISK-FULL"):
+            update(small / "1", small / "2", [], records(400, seed=3))
+        assert not (small / "2").exists() and answers(small / "1") == answered
+        (small / "filling").unlink()
+        update(small / "1", small / "2", [1], [])
+        assert Searcher(small / "2").search(SearchRequest()).total == 19
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
