@@ -18,6 +18,7 @@ from pathlib import Path
 
 from catalog.blobs import BlobStore
 from catalog.durable import move, storage, storage_error, sync_filesystem, write_file
+from catalog.errors import StorageError
 from catalog.library import Library, Reader
 from catalog.progress import OnProgress, Progress, silent
 from catalog.resource import canonical_json
@@ -93,7 +94,7 @@ def publish(
     Raises `ConfigError` E-CLOCK; `StorageError` E-DAMAGED where a published record's blob is not in the store.
     """
     public = state / "public"
-    head = current_head(public)
+    head = _last_head(library, public)
     now = signing_time(now, head)
     today = local_date(now)
     with library.reading() as reader, _work(state) as work:
@@ -146,6 +147,15 @@ def preview(
         bytes_new=sum(blob.size_bytes for blob in missing),
         bytes_total=sum(one.survey.size_bytes for one in staged),
     )
+
+
+def _last_head(library: Library, public: Path) -> CurrentHead | None:
+    """Return the head to count on from. A tree that was lost is not begun anew: boxes would refuse its numbers."""
+    head = current_head(public)
+    published = library.generation().release
+    if head is None and published:
+        raise StorageError("E-DAMAGED", where=public / tree.TIMESTAMP, expected=published, found="nothing")
+    return head
 
 
 def _stage(

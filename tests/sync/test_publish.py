@@ -316,3 +316,10 @@ def test_the_root_is_what_boxes_pin(county: County) -> None:
     county.publish()
     root = (county.public / tree.PINNED_ROOT).read_bytes()
     assert pin_root(root, county.identity.fingerprint).data == root
+
+
+def test_a_lost_tree_is_not_begun_anew(county: County) -> None:
+    county.publish()
+    (county.public / tree.TIMESTAMP).unlink()
+    with pytest.raises(StorageError, match=r"E-DAMAGED.*timestamp\.json.*expected 1"):
+        county.publish()
