@@ -28,6 +28,7 @@ SERVICE_TYPES = (SERVICE_TYPE, HTTP_TYPE)
 CHECK_SECONDS = 3.0
 _NAME_BYTES = 57  # of the 63 that DNS allows in a label: room for the `-2` of a name that is taken
 _ASK_MILLISECONDS = 700
+_PROBE_MILLISECONDS = 1500
 
 _log = logging.getLogger("shuxiang.discovery")
 
@@ -140,25 +141,23 @@ class Announcer:
         version = _ip_version(addresses)
         if self._zeroconf is None:
             self._zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=version)
-        else:
-            # Asked each time, not only when addresses changed: an IPv6 address cannot be bound in the first
-            # second of its life. Costs nothing where all is as it was.
-            self._zeroconf.update_interfaces(ip_version=version)
-        if self._announced == (announcement, addresses):
-            return
+        current = (announcement, addresses)
         if not self._infos:
             self._register(announcement, addresses)
-        else:
+        elif self._announced != current:
             for kind, old in self._infos.items():
                 info = _service_info(kind, announcement, addresses, label=_label_of(old.name, kind))
-                self._zeroconf.update_service(info)
                 self._infos[kind] = info
-        self._announced = (announcement, addresses)
+                self._zeroconf.update_service(info)
+        self._announced = current
+        # Last, for it repeats what is registered over an interface that is new; and each time, for an IPv6
+        # address cannot be bound in the first second of its life. It does nothing where all is as it was.
+        self._zeroconf.update_interfaces(ip_version=version)
 
     def _register(self, announcement: Announcement, addresses: tuple[str, ...]) -> None:
         """Take the instance name for both types; one that is taken gets `-2`, `-3` … (RFC 6762 section 9)."""
         assert self._zeroconf is not None
-        label = _service_label(announcement.name)
+        label = _free_label(self._zeroconf, announcement)
         for kind in SERVICE_TYPES:
             info = _service_info(kind, announcement, addresses, label=label)
             self._zeroconf.register_service(info, allow_name_change=True)
@@ -249,6 +248,23 @@ def _service_label(name: str) -> str:
     return clean.encode()[:_NAME_BYTES].decode(errors="ignore").replace(".", "·")
 
 
+def _free_label(zeroconf: Zeroconf, announcement: Announcement) -> str:
+    """Return the first of `name`, `name-2`, `name-3` … that no other id answers to.
+
+    zeroconf's own probe waits half a second, too little for a loaded box; and it would rename a box that was cut
+    from the mains and finds its own name still in the caches of the network.
+    """
+    first = label = _service_label(announcement.name)
+    for number in range(2, 10):
+        taken = zeroconf.get_service_info(
+            SERVICE_TYPE, f"{label}.{SERVICE_TYPE}", timeout=_PROBE_MILLISECONDS
+        )
+        if taken is None or _texts(taken.decoded_properties).get("id") == announcement.id:
+            break
+        label = f"{first}-{number}"
+    return label
+
+
 def _label_of(name: str, kind: str) -> str:
     return name.removesuffix(f".{kind}")
 
@@ -307,7 +323,7 @@ def _texts(properties: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _merged(first: Found | None, second: Found) -> Found:
-    """Return the newer answer of one id; addresses of an older answer are not kept, they may be gone."""
+    """Return the newer answer of one id; it keeps the addresses of another name, not older ones of its own."""
     if first is None or first.name == second.name:
         return second
     return replace(second, addresses=tuple(dict.fromkeys(second.addresses + first.addresses)))
