@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from types import SimpleNamespace
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, request, send_file
@@ -103,7 +102,7 @@ def batch_pages(console: Console) -> Blueprint:
 
 def _accept(console: Console, job: Job) -> Response:
     if console.jobs.change(job.id, INGEST, only_from=frozenset((REVIEW,))) is not None:
-        console.audit("accept", f"{job.name} → {job.bundle}: {job.counts.get('good', 0)}")
+        console.audit("accept", f"{job.name} → {job.bundle}: {job.counts.good if job.counts else 0}")
         console.worker.start()
     return console.go(f"batches/{job.id}")
 
@@ -159,9 +158,9 @@ def _batch_page(console: Console, job: Job) -> Response:
         "batch.html",
         at="batches",
         job=job,
-        count=SimpleNamespace(**job.counts),
+        count=job.counts,
         bundle_title=_bundle_title(console, job.bundle),
-        unpublished=job.state == DONE,
+        unpublished=_unpublished(console, job),
         arrived=_arrived(console, job) if job.state == DONE else [],
         folders=found.folders[:SHOWN],
         unknown_words=sorted(found.words, key=lambda word: -word[2])[:SHOWN],
@@ -183,6 +182,12 @@ def _batch_page(console: Console, job: Job) -> Response:
 def _bundle_title(console: Console, bundle_id: str) -> str:
     with console.library.reading() as reader:
         return next((bundle.title for bundle in reader.bundles() if bundle.id == bundle_id), bundle_id)
+
+
+def _unpublished(console: Console, job: Job) -> bool:
+    """Return whether no release was signed since the batch came in."""
+    last = console.operations.releases(1)
+    return not last or last[0].signed_at < datetime.fromisoformat(job.changed)
 
 
 def _arrived(console: Console, job: Job) -> list[Entry]:

@@ -13,7 +13,7 @@ from catalog.ingest.findings import WARNING
 from catalog.progress import OnProgress
 from webui.hub import findings
 from webui.hub.findings import Found
-from webui.hub.jobs import DONE, INGEST, PUBLISH, REVIEW, SCAN, UPLOAD, Job, Jobs
+from webui.hub.jobs import DONE, INGEST, PUBLISH, REVIEW, SCAN, UPLOAD, Counts, Job, Jobs
 from webui.hub.operations import HubOperations, IngestRequest
 from webui.hub.uploads import CONTENT
 from webui.hub.worker import Work
@@ -39,16 +39,16 @@ class Desk:
             Found(findings=scan.findings, folders=scan.folders, words=scan.unknown_words),
             scan.rejected_rows,
         )
-        counts = {
-            "rows": scan.rows,
-            "good": scan.resources,
-            "added": scan.new,
-            "known": scan.resources - scan.new,
-            "rejected": len(scan.rejected_rows),
-            "warnings": sum(finding.level == WARNING for finding in scan.findings),
-            "files": scan.files,
-            "bytes": scan.total_bytes,
-        }
+        counts = Counts(
+            rows=scan.rows,
+            good=scan.resources,
+            added=scan.new,
+            known=scan.resources - scan.new,
+            rejected=len(scan.rejected_rows),
+            warnings=sum(finding.level == WARNING for finding in scan.findings),
+            files=scan.files,
+            bytes=scan.total_bytes,
+        )
         self._jobs.change(job.id, REVIEW, only_from=frozenset((SCAN,)), counts=counts, failure=None)
 
     def ingest(self, job: Job, tell: OnProgress) -> None:
@@ -57,15 +57,15 @@ class Desk:
             result = session.run()
         found = Found(findings=(*result.rejected, *result.warnings))
         findings.keep(self._jobs.folder_of(job), found, result.rejected_rows)
-        counts = {
-            "rows": result.rows,
-            "good": result.added + result.changed + result.unchanged,
-            "added": result.added,
-            "changed": result.changed,
-            "unchanged": result.unchanged,
-            "rejected": len(result.rejected_rows),
-            "warnings": len(result.warnings),
-        }
+        counts = Counts(
+            rows=result.rows,
+            good=result.added + result.changed + result.unchanged,
+            added=result.added,
+            changed=result.changed,
+            unchanged=result.unchanged,
+            rejected=len(result.rejected_rows),
+            warnings=len(result.warnings),
+        )
         done = self._jobs.change(job.id, DONE, only_from=frozenset((INGEST,)), counts=counts, failure=None)
         if done is not None and job.origin == UPLOAD:
             self._jobs.drop_files(done)
@@ -73,14 +73,14 @@ class Desk:
     def publish(self, job: Job, tell: OnProgress) -> None:
         """Sign and publish the library as it is."""
         done = self._operations.publish(tell)
-        counts = {
-            "new": int(done.new),
-            "release": done.release,
-            "added": done.added,
-            "changed": done.changed,
-            "gone": done.gone,
-            "bytes_new": done.bytes_new,
-        }
+        counts = Counts(
+            new=done.new,
+            release=done.release,
+            added=done.added,
+            changed=done.changed,
+            gone=done.gone,
+            bytes_new=done.bytes_new,
+        )
         self._jobs.change(
             job.id,
             DONE,

@@ -10,8 +10,8 @@ import json
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One batch of content (`kind` BATCH) or one publication (RELEASE). Times are ISO 8601.
+class Counts:
+    """What a job came to. Of a scanned batch `known` resources are in the library already; `release` and what follows
+    is of a publication, which is `new` unless nothing had changed."""
 
-    `counts`: of a batch `rows`, `good`, `rejected`, `warnings`, `added`, and by its state `known`, `files`, `bytes`
-    (scanned) or `changed`, `unchanged` (taken in); of a publication `release`, `added`, `changed`, `gone`, `bytes_new`, `new`.
-    """
+    rows: int = 0
+    good: int = 0
+    rejected: int = 0
+    warnings: int = 0
+    files: int = 0
+    bytes: int = 0
+    known: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    release: int = 0
+    new: bool = False
+    gone: int = 0
+    bytes_new: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One batch of content (`kind` BATCH) or one publication (RELEASE). Times are ISO 8601."""
 
     id: str
     kind: str
@@ -69,7 +86,7 @@ class Job:
     licence: str = ""
     accepted: bool = False
     refused_names: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Counts | None = None
     signed_at: str = ""
     failure: Failure | None = None
 
@@ -154,6 +171,10 @@ def _read(path: Path) -> Job | None:
         data = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    failure = data.pop("failure")
+    failure, counts = data.pop("failure"), data.pop("counts")
     data["refused_names"] = tuple(data["refused_names"])
-    return Job(**data, failure=Failure(**failure) if failure else None)
+    return Job(
+        **data,
+        failure=Failure(**failure) if failure else None,
+        counts=Counts(**counts) if counts else None,
+    )

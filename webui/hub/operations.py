@@ -79,11 +79,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseLine:
-    """One release of the past. Counts are None where they are not known any more."""
+    """One release of the past. Counts are None, and `actor` is "", where they are not known."""
 
     release: int
     signed_at: datetime
-    resources: int | None = None
+    actor: str = ""
     added: int | None = None
     changed: int | None = None
     gone: int | None = None

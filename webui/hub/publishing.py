@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flask import Blueprint, Response, request
 
 from webui.hub.console import Console
 from webui.hub.jobs import INGEST, PUBLISH, RELEASE
+from webui.hub.operations import ReleaseLine
 
 WAIT_SECONDS = 1.5
 REFRESH_SECONDS = 2
@@ -30,7 +33,7 @@ def publish_pages(console: Console) -> Blueprint:
             refresh=0 if ready else REFRESH_SECONDS,
             view=view if ready else None,
             at_work=next((job for job in at_work if job.state == INGEST), None),
-            releases=console.operations.releases(RELEASES_SHOWN),
+            releases=_history(console),
             changed_meanwhile=request.args.get("said") == "changed",
             now=console.settings.clock(),
         )
@@ -49,3 +52,22 @@ def publish_pages(console: Console) -> Blueprint:
         return console.go(f"batches/{job.id}")
 
     return pages
+
+
+def _history(console: Console) -> list[ReleaseLine]:
+    """Return the releases that the tree keeps and those that were published from here, newest first."""
+    lines = {line.release: line for line in console.operations.releases(RELEASES_SHOWN)}
+    for job in console.jobs.all():
+        counts = job.counts
+        if job.kind == RELEASE and counts and counts.new:
+            known = lines.get(counts.release)
+            lines[counts.release] = ReleaseLine(
+                release=counts.release,
+                signed_at=known.signed_at if known else datetime.fromisoformat(job.signed_at),
+                actor=job.actor,
+                added=counts.added,
+                changed=counts.changed,
+                gone=counts.gone,
+                bytes_new=counts.bytes_new,
+            )
+    return [lines[number] for number in sorted(lines, reverse=True)[:RELEASES_SHOWN]]

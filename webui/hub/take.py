@@ -21,6 +21,7 @@ from webui.hub.media import Disk, Folder, Listing
 from webui.hub.uploads import Inbox, is_litter, receive_form, safe_path
 
 MAIN_BUNDLE = "main"
+MAIN_TITLE = "全部资源"
 TITLE_LENGTH = 80
 _NO_LICENCE = ("unknown",)
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -235,11 +236,16 @@ class _Intake:
 
     def _where(self) -> dict[str, Any]:
         return {
-            "bundles": self._bundles(),
+            "choices": self._choices(),
             "chosen": MAIN_BUNDLE,
             "licences": [code for code in LICENCES if code not in _NO_LICENCE],
             "default_licence": self._console.settings.licence,
         }
+
+    def _choices(self) -> list[tuple[str, str]]:
+        """Return (id, title) of the bundles to choose from; the main one is always among them."""
+        known = {bundle.id: bundle.title for bundle in self._bundles()}
+        return list({MAIN_BUNDLE: known.get(MAIN_BUNDLE, MAIN_TITLE), **known}.items())
 
     def _bundles(self) -> list[BundleState]:
         with self._console.library.reading() as reader:
@@ -250,20 +256,20 @@ class _Intake:
         asked = fields.get("bundle", "")
         taken = {bundle.id: bundle.title for bundle in self._bundles()}
         if asked:
-            if asked not in taken:
+            if asked == MAIN_BUNDLE and MAIN_BUNDLE not in taken:
+                self._console.operations.create_bundle(MAIN_BUNDLE, MAIN_TITLE)
+            elif asked not in taken:
                 raise ConfigError("E-BUNDLE", where=asked)
             return asked
         title = fields.get("title", "").strip()[:TITLE_LENGTH]
+        if not title:
+            raise ContentError("E-TITLE", where=self._console.say("新资源包的名称"))
         for bundle_id, known in taken.items():
-            if title and title == known:
+            if title == known:
                 return bundle_id
-        bundle_id = (
-            MAIN_BUNDLE
-            if not title and MAIN_BUNDLE not in taken
-            else _new_id(title, set(taken), self._console)
-        )
-        self._console.operations.create_bundle(bundle_id, title or "全部资源")
-        self._console.audit("create bundle", f"{bundle_id}: {title or '全部资源'}")
+        bundle_id = _new_id(title, {*taken, MAIN_BUNDLE}, self._console)
+        self._console.operations.create_bundle(bundle_id, title)
+        self._console.audit("create bundle", f"{bundle_id}: {title}")
         return bundle_id
 
 

@@ -203,14 +203,19 @@ def _data(events: Iterator[object]) -> Iterator[bytes]:
 
 
 def _events(decoder: MultipartDecoder, stream: IO[bytes]) -> Iterator[object]:
+    ended = False
     while True:
-        event = decoder.next_event()
+        try:
+            event = decoder.next_event()
+        except ValueError as error:
+            if ended:
+                raise RoadError("E-ROAD-SHORT") from error
+            raise
         if isinstance(event, Epilogue):
             return
         if not isinstance(event, NeedData):
             yield event
             continue
         block = stream.read(BLOCK_BYTES)
-        if not block:
-            raise RoadError("E-ROAD-SHORT")
-        decoder.receive_data(block)
+        ended = not block
+        decoder.receive_data(block or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from catalog.curriculum import RAW_PREFIX
 from catalog.messages import MESSAGES
 from catalog.resource import Resource
 from webui.hub.jobs import BATCH, CLOSED, DONE, FAILED, INGEST, PUBLISH, RECEIVING, REVIEW, SCAN, Failure, Job
@@ -38,6 +39,23 @@ _ACTIONS = {
     "publish": "发布",
     "create bundle": "新建资源包",
 }
+_FIELDS = {
+    "stage": "学段",
+    "grades": "年级",
+    "subject": "学科",
+    "edition": "版本",
+    "volume": "册次",
+    "kind": "类型",
+    "licence": "授权",
+    "title": "标题",
+    "path": "目录",
+    "audience": "适用对象",
+    "origin": "来源级别",
+    "class_mode": "课堂形态",
+    "state": "状态",
+}
+# Where the common hint names an option of a command.
+_REMEDIES = {"E-LICENCE": "填写“授权”列，或收资源时选好授权"}
 _MINUTE = 60
 _HOUR = 3600
 
@@ -48,7 +66,7 @@ class HubWords(Words):
     def state(self, job: Job) -> str:
         """Return what a job's state is called."""
         if job.state == DONE and job.kind != BATCH:
-            return self._t("已发布" if job.counts.get("new", 1) else "没有变化")
+            return self._t("已发布" if job.counts and job.counts.new else "没有变化")
         return self._t(_STATES[job.state])
 
     def phase(self, phase: str) -> str:
@@ -87,8 +105,14 @@ class HubWords(Words):
         message = MESSAGES[code]
         return message.zh if self.chinese else message.en
 
+    def written(self, found: str) -> str:
+        """Return what a finding found, as the list has it: without the mark of words that no vocabulary has."""
+        return found.removeprefix(RAW_PREFIX)
+
     def remedy(self, code: str) -> str:
-        """Return what to do about a code."""
+        """Return what to do about a code, in this console rather than on a command line."""
+        if code in _REMEDIES:
+            return self._t(_REMEDIES[code])
         message = MESSAGES[code]
         return message.hint_zh if self.chinese else message.hint_en
 
@@ -109,6 +133,10 @@ class HubWords(Words):
     def sign(self, resource: Resource) -> str:
         """Return the name of the drawn sign of the resource: its kind's, or its subject's."""
         return kind_glyph(resource.kind) if resource.kind else subject_glyph(resource.subject)
+
+    def column(self, name: str) -> str:
+        """Return what a column is called: a finding may name it by its field."""
+        return self._t(_FIELDS[name]) if name in _FIELDS else name
 
     def gigabytes(self, size_gb: int) -> str:
         """Return the size of a disk as it is sold."""
