@@ -18,7 +18,7 @@ from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync.release import TreeFile
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
-from sync.roads.staging import CHECKPOINT_BYTES, StagedFile, Staging
+from sync.roads.staging import StagedFile, Staging
 
 _NO_KERNEL_COPY = {
     errno.EXDEV,
@@ -30,6 +30,9 @@ _NO_KERNEL_COPY = {
     errno.EBADF,
 }
 _DEAD_FILES_IN_A_ROW = 20
+# Reading a disk again costs no line: a cut may cost more of it than of a road that does.
+_CHECKPOINT_BYTES = 32 << 20
+_COPY_BYTES = 4 << 20
 
 
 class DirectoryRoad:
@@ -95,7 +98,7 @@ class DirectoryRoad:
             if size_bytes != file.size_bytes:
                 raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
             try:
-                with staging.open(file) as staged:
+                with staging.open(file, checkpoint_bytes=_CHECKPOINT_BYTES) as staged:
                     while staged.offset < file.size_bytes:
                         before = staged.offset
                         self._copy_block(source, staged, file)
@@ -107,8 +110,8 @@ class DirectoryRoad:
             os.close(source)
 
     def _copy_block(self, source: int, staged: StagedFile, file: TreeFile) -> None:
-        """Copy up to a MiB; the kernel does it (sharing blocks where the filesystem can), else we do."""
-        wanted = min(CHECKPOINT_BYTES, file.size_bytes - staged.offset)
+        """Copy up to 4 MiB; the kernel does it (sharing blocks where the filesystem can), else we do."""
+        wanted = min(_COPY_BYTES, file.size_bytes - staged.offset)
         try:
             count = os.copy_file_range(source, staged.handle, wanted, staged.offset, staged.offset)
             if count:

@@ -22,7 +22,7 @@ from catalog.durable import storage_error
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from sync.release import TreeFile
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
-from sync.roads.staging import StagedFile, Staging
+from sync.roads.staging import CHECKPOINT_BYTES, StagedFile, Staging
 
 RECEIVE_BUFFER_BYTES = 256 << 10
 READ_BYTES = 128 << 10
@@ -191,6 +191,8 @@ class _Run:
         self._files_lock = threading.Lock()
         self._staging = staging
         self._dead_files = 0
+        # Together the connections risk no more than one of them would.
+        self._checkpoint_bytes = CHECKPOINT_BYTES // road._settings.connections
 
     def work(self) -> None:
         connection = self._road._connection()
@@ -207,7 +209,7 @@ class _Run:
 
     def _bring(self, connection: http.client.HTTPConnection, file: TreeFile) -> None:
         try:
-            with self._staging.open(file) as staged:
+            with self._staging.open(file, checkpoint_bytes=self._checkpoint_bytes) as staged:
                 self._receive(connection, file, staged)
                 complete = staged.offset == file.size_bytes
         except ShuxiangError as error:

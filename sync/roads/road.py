@@ -22,9 +22,12 @@ Done = Callable[[list[Staged]], None]
 Progress = Callable[[int], None]
 """Takes the number of bytes received since the last call; called in the thread that called `fetch`."""
 
-BATCH_FILES = 128
-BATCH_BYTES = 64 << 20
-BATCH_SECONDS = 2.0
+# What waits for the door is not on the disk yet: a cut costs a MiB of it, or a quarter of a second.
+BATCH_BYTES = 1 << 20
+BATCH_LEAST_SECONDS = 0.25
+BATCH_MOST_FILES = 1000
+BATCH_MOST_BYTES = 64 << 20
+BATCH_MOST_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +97,14 @@ class Batches:
 
     def tick(self) -> None:
         """Hand the batch on if it is due."""
-        if self._waiting and (
-            len(self._waiting) >= BATCH_FILES
-            or self._bytes >= BATCH_BYTES
-            or self._clock() - self._since >= BATCH_SECONDS
+        if not self._waiting:
+            return
+        seconds = self._clock() - self._since
+        if (
+            len(self._waiting) >= BATCH_MOST_FILES
+            or self._bytes >= BATCH_MOST_BYTES
+            or seconds >= BATCH_MOST_SECONDS
+            or (self._bytes >= BATCH_BYTES and seconds >= BATCH_LEAST_SECONDS)
         ):
             self.flush()
 

@@ -1,9 +1,10 @@
 """Where roads leave bytes, and how much of them survives a power cut.
 
-Invariant: bytes up to the recorded offset of a large file are on the disk. A road that goes on with a file truncates
-it to that offset first, so whatever the cut left behind it (holes, zeros, other blocks) is never built upon. The
-offset stands in `<sha256>.at` beside the file and is written after the data it speaks of, each MiB; small files have
-none and start again. The lock is inherited by programs that write here, so a program that outlived its run (after
+Invariant: bytes up to the recorded offset of a file are on the disk. After a power cut a road truncates a file to
+that offset before it goes on, so whatever the cut left behind it (holes, zeros, other blocks) is never built upon;
+small files have no record and start again. After a mere kill the kernel still has all that was written, so within one
+boot the length of the file counts. Offset and boot stand in `<sha256>.at`, written after the data they speak of; on
+the first run after a boot every file without a record gets one that says 0. The lock is inherited by programs that write here, so a program that outlived its run (after
 `kill -9`) is found and ended before another run writes to the same files.
 """
 
@@ -15,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -29,27 +31,47 @@ LOCK_SECONDS = 15.0
 _OFFSET_DIGITS = 20
 _OFFSET_SUFFIX = ".at"
 _LOCK_NAME = ".writers"
+_BOOT_NAME = ".boot"
+_NO_BOOT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How many bytes of a file are on the disk, and in which boot of the machine that was written."""
+
+    offset: int
+    boot: str
 
 
 class StagedFile:
-    """One file that is being received: append-only, unbuffered, its durable length recorded each MiB."""
+    """One file that is being received: append-only, unbuffered, its durable length recorded on the way."""
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
+    def __init__(
+        self, path: Path, size_bytes: int, boot: str, checkpoint_bytes: int = CHECKPOINT_BYTES
+    ) -> None:
         self.path = path
         self.size_bytes = size_bytes
+        self._boot = boot
+        self._checkpoint_bytes = checkpoint_bytes
         self._mark_handle: int | None = None
-        known = _recorded_offset(path)
+        mark = _read_mark(path)
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             length = os.fstat(self._handle).st_size
+            after_cut = mark is not None and mark.boot != boot
+            known = mark.offset if mark is not None and after_cut else length
             self.offset = known if known <= min(length, size_bytes) else 0
             if length != self.offset:
                 os.ftruncate(self._handle, self.offset)
             os.lseek(self._handle, self.offset, os.SEEK_SET)
+            self._durable = min(self.offset, mark.offset) if mark else 0
+            if after_cut:
+                # From here on the length counts again; this need not be durable, the old record is as true.
+                self._mark_handle = _open_mark(path)
+                _write_mark(self._mark_handle, self.offset, boot)
         except BaseException:
             os.close(self._handle)
             raise
-        self._durable = self.offset
 
     @property
     def handle(self) -> int:
@@ -67,7 +89,7 @@ class StagedFile:
     def copied(self, count: int) -> None:
         """Take note that `count` bytes were appended."""
         self.offset += count
-        if self.offset - self._durable >= CHECKPOINT_BYTES:
+        if self.offset - self._durable >= self._checkpoint_bytes and self.offset < self.size_bytes:
             self.checkpoint()
 
     def restart(self) -> None:
@@ -106,20 +128,27 @@ class StagedFile:
     def _record(self, offset: int) -> None:
         if self._mark_handle is None:
             self._mark_handle = _open_mark(self.path)
-        os.pwrite(self._mark_handle, b"%0*d" % (_OFFSET_DIGITS, offset), 0)
+        _write_mark(self._mark_handle, offset, self._boot)
         durable.sync_data(self._mark_handle)
 
 
 class Staging:
     """The staging directory of one run; only one run and its programs have it at a time."""
 
-    def __init__(self, directory: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
-        """Open `directory` for writing; raises `RoadError` E-BUSY where another run keeps it."""
+    def __init__(
+        self, directory: Path, *, lock_seconds: float = LOCK_SECONDS, boot: str | None = None
+    ) -> None:
+        """Open `directory` for writing; raises `RoadError` E-BUSY where another run keeps it.
+
+        `boot` names the machine's present boot (random(4), `boot_id`); what was unflushed in another one is lost.
+        """
         self.directory = directory
+        self._boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         durable.make_directory(directory)
         self.lock_handle = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._lock(lock_seconds)
+            durable.storage(self._begin_boot, directory)
         except BaseException:
             os.close(self.lock_handle)
             raise
@@ -128,9 +157,9 @@ class Staging:
         """Return where the bytes named `sha256` are collected."""
         return self.directory / sha256
 
-    def open(self, file: TreeFile) -> StagedFile:
-        """Open the place of `file`, cut back to what is known to be on the disk."""
-        return StagedFile(self.path(file.sha256), file.size_bytes)
+    def open(self, file: TreeFile, *, checkpoint_bytes: int = CHECKPOINT_BYTES) -> StagedFile:
+        """Open the place of `file`, cut back to what is known to be here; record its progress now and then."""
+        return StagedFile(self.path(file.sha256), file.size_bytes, self._boot, checkpoint_bytes)
 
     def complete(self, file: TreeFile) -> bool:
         """Return whether an earlier run left all bytes of `file` here; wrong ones are cut back or dropped."""
@@ -143,11 +172,12 @@ class Staging:
             return False
         if length == file.size_bytes and hash_file(path) == file.sha256:
             return True
-        if _recorded_offset(path) >= file.size_bytes:
-            # All of it was recorded as received, so no cut made it wrong: the source did.
-            self.forget(file.sha256)
+        mark = _read_mark(path)
+        if mark is not None and mark.boot != self._boot and 0 < mark.offset < file.size_bytes:
+            # The cut spoilt what came after the record.
+            self.open(file).close()
         else:
-            StagedFile(path, file.size_bytes).close()
+            self.forget(file.sha256)
         return False
 
     def length(self, file: TreeFile) -> int:
@@ -166,11 +196,12 @@ class Staging:
             return 0
         try:
             length = os.fstat(handle).st_size
-            if length - _recorded_offset(path) >= CHECKPOINT_BYTES:
+            before = _read_mark(path)
+            if length - (before.offset if before else 0) >= CHECKPOINT_BYTES:
                 durable.sync_data(handle)
                 mark = _open_mark(path)
                 try:
-                    os.pwrite(mark, b"%0*d" % (_OFFSET_DIGITS, length), 0)
+                    _write_mark(mark, length, self._boot)
                     durable.sync_data(mark)
                 finally:
                     os.close(mark)
@@ -193,7 +224,11 @@ class Staging:
         freed = 0
         for path in self.directory.iterdir():
             digest = path.name.removesuffix(_OFFSET_SUFFIX)
-            if path.is_file() and path.name != _LOCK_NAME and not (is_sha256(digest) and is_wanted(digest)):
+            if (
+                path.is_file()
+                and path.name not in (_LOCK_NAME, _BOOT_NAME)
+                and not (is_sha256(digest) and is_wanted(digest))
+            ):
                 freed += path.stat().st_size
                 path.unlink(missing_ok=True)
         return freed
@@ -218,6 +253,22 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _begin_boot(self) -> None:
+        """On the first run after a boot, note for files without a record that nothing of them is certain."""
+        place = self.directory / _BOOT_NAME
+        before = place.read_text() if place.exists() else _NO_BOOT
+        if before == self._boot:
+            return
+        for path in self.directory.iterdir():
+            if is_sha256(path.name) and _read_mark(path) is None:
+                mark = _open_mark(path)
+                try:
+                    _write_mark(mark, 0, before)
+                finally:
+                    os.close(mark)
+        durable.sync_filesystem(self.directory)
+        durable.write_file(place, self._boot.encode())
 
     def _touch(self, path: Path) -> bool:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
@@ -259,9 +310,17 @@ def _open_mark(path: Path) -> int:
     return handle
 
 
-def _recorded_offset(path: Path) -> int:
+def _write_mark(handle: int, offset: int, boot: str) -> None:
+    os.pwrite(handle, f"{offset:0{_OFFSET_DIGITS}d} {boot}\n".encode(), 0)
+
+
+def _read_mark(path: Path) -> _Mark | None:
+    """Return the record of `path`; one that a cut spoilt says that nothing is certain."""
     try:
-        text = _mark(path).read_bytes()
+        text = _mark(path).read_text(errors="replace")
     except FileNotFoundError:
-        return 0
-    return int(text) if len(text) == _OFFSET_DIGITS and text.isdigit() else 0
+        return None
+    words = text.split()
+    if len(words) != 2 or len(words[0]) != _OFFSET_DIGITS or not words[0].isdigit():
+        return _Mark(0, _NO_BOOT)
+    return _Mark(int(words[0]), words[1])

@@ -21,13 +21,15 @@ from .conftest import MIB, QUICK, grow_tree, put_blob
 Start = Callable[[], str]
 
 
-def bring(address: str, files: list[TreeFile], staging: Path) -> tuple[list[Staged], list[Missed], int]:
+def bring(
+    address: str, files: list[TreeFile], staging: Path, boot: str | None = None
+) -> tuple[list[Staged], list[Missed], int]:
     """Fetch and return what came, what did not, and how many bytes the road received."""
     came: list[Staged] = []
     told: list[int] = []
     road = road_for(address, QUICK)
     try:
-        with Staging(staging) as place:
+        with Staging(staging, boot=boot) as place:
             missed = road.fetch(files, place, came.extend, told.append)
         assert bool(sum(told)) == any(item.blob.size_bytes for item in came)
         return came, missed, road.received_bytes
@@ -112,7 +114,7 @@ def test_bytes_lost_by_a_power_cut_are_not_built_upon(open_road: Start, root: Pa
             staged.write(data[: 2 * MIB])
         # What a cut leaves of unflushed blocks: a longer file whose end is zeros.
         os.truncate(staging.path(file.sha256), 4 * MIB)
-    came, missed, received = bring(open_road(), [file], tmp_path / "staging")
+    came, missed, received = bring(open_road(), [file], tmp_path / "staging", "the next boot")
     assert not missed and hash_file(came[0].path) == file.sha256
     assert received <= 3.3 * MIB
 
