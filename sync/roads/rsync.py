@@ -69,9 +69,38 @@ class RsyncRoad:
     ) -> list[Missed]:
         """Bring `files` over one connection; see `Road.fetch`."""
         wanted = {file.sha256: file for file in files}
-        if not wanted:
-            return []
-        fetch = _Fetch(wanted, staging, Batches(done, time.monotonic), progress)
+        # In a tree a blob is named by its hash, as in staging; a manifest has a longer name, and there are few.
+        named = [wanted.pop(file.sha256) for file in tuple(wanted.values()) if _name(file) != file.sha256]
+        batches = Batches(done, time.monotonic)
+        missed = [file for file in named if not self._fetch_named(file, staging, batches, progress)]
+        batches.flush()
+        lost = [Missed(file=file, error=self._missed(file, {_name(file)}, 23)) for file in missed]
+        return lost + (self._fetch_blobs(wanted, staging, batches, progress) if wanted else [])
+
+    def _fetch_named(self, file: TreeFile, staging: Staging, batches: Batches, progress: Progress) -> bool:
+        """Bring one file whose name in the tree is not its hash; return False where the source has none."""
+        arguments = ["--append-verify", f"--max-size={file.size_bytes}", "--stats"]
+        arguments += [self.address + file.path, str(staging.path(file.sha256))]
+        with self._started(arguments, staging) as program:
+            output, errors = program.communicate()
+        received = _number(match[1]) if (match := _RECEIVED.search(output)) else 0
+        self.received_bytes += received
+        progress(received)
+        text = errors.decode(errors="replace")
+        if program.returncode == 23 and "No such file" in text:
+            return False
+        if program.returncode != 0:
+            raise refusal(program.returncode, text, self.address + file.path)
+        if staging.length(file) == file.size_bytes:
+            batches.add(staged_file(file, staging))
+            return True
+        return False
+
+    def _fetch_blobs(
+        self, wanted: dict[str, TreeFile], staging: Staging, batches: Batches, progress: Progress
+    ) -> list[Missed]:
+        """Bring files whose names are their hashes, all over one connection."""
+        fetch = _Fetch(wanted, staging, batches, progress)
         listing = staging.directory / ".rsync-files"
         listing.write_bytes(b"\0".join(file.path.encode() for file in wanted.values()))
         largest = max(file.size_bytes for file in wanted.values())
@@ -237,6 +266,10 @@ class _Fetch:
                 self.failure = ContentError(
                     "E-SIZE", where=file.path, expected=file.size_bytes, found=f"> {file.size_bytes}"
                 )
+
+
+def _name(file: TreeFile) -> str:
+    return Path(file.path).name
 
 
 def refusal(status: int, errors: str, where: str) -> ShuxiangError:
