@@ -92,7 +92,7 @@ def _fill(sheet: Worksheet, rows: Sequence[Row]) -> None:
             entry.border = border
             entry.font = Font(name="宋体", size=10)
     _merge_units(sheet, rows)
-    sheet.freeze_panes = sheet.cell(_HEADER_ROW + 1, 1)
+    sheet.freeze_panes = f"A{_HEADER_ROW + 1}"
 
 
 def _cells(number: int, row: Row) -> Iterable[str | int | None]:

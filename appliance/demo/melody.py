@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from appliance.demo.figures.notation import Note
 
@@ -48,6 +49,7 @@ def phrase(line: str, words: str = "") -> tuple[Note, ...]:
     return tuple(notes)
 
 
+@cache
 def play(song: Song, *, rate: int = 22050) -> bytes:
     """Return the samples of `song`: 16 bits, one channel, little-endian."""
     beat = 60 / song.tempo
@@ -80,12 +82,14 @@ def _tone(frequency: float, seconds: float, rate: int) -> array.array[float]:
     count = int(ring * rate)
     tone = array.array("f", bytes(4 * count))
     for ratio, loud, decay in _PARTIALS:
+        # A decaying sine is a recurrence of two terms: no call of sin for each sample.
         turn = 2 * math.pi * frequency * ratio / rate
         fade = math.exp(-decay / rate)
-        level = loud
-        for place in range(count):
-            tone[place] += level * math.sin(turn * place)
-            level *= fade
+        step, back = 2 * fade * math.cos(turn), fade * fade
+        last, now = 0.0, loud * fade * math.sin(turn)
+        for place in range(1, count):
+            tone[place] += now
+            last, now = now, step * now - back * last
     attack, release = int(0.008 * rate), int(0.25 * rate)
     for place in range(attack):
         tone[place] *= place / attack
