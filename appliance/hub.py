@@ -26,6 +26,7 @@ from sync.heads import heads
 from sync.identity import HubIdentity, fingerprint_of, initialise
 from sync.keys import load_keys
 from sync.publish import Preview, PublishResult, preview, publish, write_roads
+from sync.signing import renew
 
 DIRECTORIES = ("keys", "blobs", "staging", "public", "recovery", "uploads")
 MAIN = "main"
@@ -181,6 +182,13 @@ class Hub:
                 roads=self.roads(),
                 progress=both(progress, hold.show),
             )
+
+    def renew(self) -> None:
+        """Sign the timestamp anew where it is older than a day; a hub that has published nothing has none."""
+        if not (self.public / tree.TIMESTAMP).exists():
+            return
+        with state.locked(self.directory, "renew"):
+            renew(self.public, load_keys(self.directory / "keys"), self.clock())
 
     def preview(self) -> Preview:
         """Return what publishing now would do."""

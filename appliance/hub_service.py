@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from appliance.hub import Hub
 from appliance.ports import listen, port_of
 from appliance.service import TREE, run_waitress, under
 from catalog.clock import CHINA
+from catalog.errors import RoadError, ShuxiangError
 from catalog.ingest.session import IngestSession
 from sync.daemon import MODULE, DaemonSettings, RsyncDaemon
 from sync.publish import BundlePreview
@@ -30,6 +33,9 @@ from webui.hub.operations import (
 )
 
 SAMPLES = 5
+RENEW_SECONDS = 24 * 3600
+
+_log = logging.getLogger(__name__)
 
 
 def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: int | None) -> None:
@@ -86,6 +92,8 @@ class HubApp:
             licence=hub.config.licence,
             clock=lambda: hub.clock().astimezone(CHINA),
         )
+        self._ended = threading.Event()
+        threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()
         self._tree = under(TREE, published_tree(hub.public))
         self._pages = create_hub_app(hub.library, hub.local, HubWork(hub), settings)
 
@@ -96,7 +104,20 @@ class HubApp:
 
     def close(self) -> None:
         """End the work under way; it goes on when the hub starts again."""
+        self._ended.set()
         self._pages.close()
+
+    def _keep_fresh(self, hub: Hub) -> None:
+        """Sign the timestamp anew each day, so that no box's state ends while the hub is on."""
+        while True:
+            try:
+                hub.renew()
+            except RoadError:
+                _log.info("busy: signatures are renewed later")
+            except ShuxiangError as error:
+                _log.error("%s", error)
+            if self._ended.wait(RENEW_SECONDS):
+                return
 
 
 def hub_application(hub: Hub) -> HubApp:

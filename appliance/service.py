@@ -5,6 +5,7 @@ Invariant: what takes time runs in a process of its own (`box sync`), so that se
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -19,12 +20,16 @@ from appliance.cli.options import Call
 from appliance.ports import listen, listen_near, port_of
 from appliance.state import work_under_way
 from catalog.clock import clock_offset
+from catalog.errors import ShuxiangError
+from catalog.finder import Finder
 from webui.operations import BoxSettings, DiskSpace, Work
 
 THREADS = 8
 FIRST_SYNC_SECONDS = 2.0
 SECRET = "page_secret"
 TREE = "/tree/"
+
+_log = logging.getLogger(__name__)
 
 
 def serve_box(
@@ -77,7 +82,6 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
 
 def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Any:
     """Return the WSGI application of a box: pages, files, the tree, packages by port."""
-    from catalog.finder import Finder
     from sync.serve import held_tree
     from webui.app import create_box_app
 
@@ -98,15 +102,25 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         blobs=box.directory / "blobs",
     )
     tree = held_tree(box.trust, box.blobs.path, _Holds(box))
+    finder = Finder(box.library, box.index)
+    # The first search of a lesson should not pay for opening the index.
+    threading.Thread(target=_warm, args=(finder,), name="warm", daemon=True).start()
     return create_box_app(
         library=box.library,
-        finder=Finder(box.library, box.index),
+        finder=finder,
         blobs=box.blobs,
         local=box.local,
         operations=operations,
         settings=settings,
         mounts={TREE: under(TREE, tree)},
     )
+
+
+def _warm(finder: Finder) -> None:
+    try:
+        finder.warm()
+    except ShuxiangError as error:
+        _log.error("%s", error)
 
 
 def under(prefix: str, application: Any) -> Any:
