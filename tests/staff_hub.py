@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ class StaffHub:
 
     directory: Path
     held: bool = False
-    pace: threading.Event | None = None
-    pauses: dict[str, threading.Event] = field(default_factory=dict)
+    pace_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.store = Store(self.directory)
@@ -160,8 +160,8 @@ class StaffHub:
 
     def _tell(self, progress: Progress, tell: Tell) -> None:
         tell(progress)
-        if self.pace is not None:
-            self.pace.wait(0.05)
+        if self.pace_seconds:
+            time.sleep(self.pace_seconds)
 
 
 def _change(found: BundlePreview) -> BundleChange:
@@ -182,6 +182,9 @@ class Staff(Client):
     """A browser of county staff, with its cookies; `post` adds the token of the page that was last read."""
 
     token = ""
+
+    def open(self, *args: Any, **more: Any) -> TestResponse:
+        return super().open(*args, **{"buffered": True, **more})
 
     def read(self, address: str, **more: Any) -> TestResponse:
         answer = self.get(address, **more)

@@ -62,7 +62,7 @@ def create_hub_app(
 ) -> HubApp:
     """Return the staff pages of the hub whose parts these are."""
     jobs = Jobs(settings.uploads, settings.clock)
-    worker = Worker(jobs, Desk(jobs, operations).work())
+    worker = Worker(jobs, Desk(jobs, library, operations).work())
     outlook = Outlook(library, operations, settings.clock)
     return HubApp(
         Console(
@@ -99,7 +99,7 @@ def _flask(console: Console) -> Flask:
 
     @app.errorhandler(ShuxiangError)
     def refused(error: ShuxiangError) -> Response:
-        return console.refusal(error, 500)
+        return console.refusal(error, 500 if error.exit_code in range(20, 30) else 400)
 
     @app.errorhandler(HTTPException)
     def wrong(error: HTTPException) -> Response:

@@ -159,7 +159,7 @@ def _batch_page(console: Console, job: Job) -> Response:
         at="batches",
         job=job,
         count=job.counts,
-        bundle_title=_bundle_title(console, job.bundle),
+        bundle_title=job.bundle_title,
         unpublished=_unpublished(console, job),
         arrived=_arrived(console, job) if job.state == DONE else [],
         folders=found.folders[:SHOWN],
@@ -177,11 +177,6 @@ def _batch_page(console: Console, job: Job) -> Response:
         link=link,
         now=console.settings.clock(),
     )
-
-
-def _bundle_title(console: Console, bundle_id: str) -> str:
-    with console.library.reading() as reader:
-        return next((bundle.title for bundle in reader.bundles() if bundle.id == bundle_id), bundle_id)
 
 
 def _unpublished(console: Console, job: Job) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from catalog.ingest.findings import WARNING
+from catalog.library import Library
 from catalog.progress import OnProgress
 from webui.hub import findings
 from webui.hub.findings import Found
@@ -22,8 +23,9 @@ from webui.hub.worker import Work
 class Desk:
     """Does the work of `jobs` by `operations`."""
 
-    def __init__(self, jobs: Jobs, operations: HubOperations) -> None:
+    def __init__(self, jobs: Jobs, library: Library, operations: HubOperations) -> None:
         self._jobs = jobs
+        self._library = library
         self._operations = operations
 
     def work(self) -> Mapping[str, Work]:
@@ -32,7 +34,7 @@ class Desk:
 
     def scan(self, job: Job, tell: OnProgress) -> None:
         """Look at a batch and leave its findings to staff."""
-        with self._operations.ingesting(self._request(job), tell) as session:
+        with self._operations.ingesting(self._request(job, dry_run=True), tell) as session:
             scan = session.scan()
         findings.keep(
             self._jobs.folder_of(job),
@@ -53,6 +55,7 @@ class Desk:
 
     def ingest(self, job: Job, tell: OnProgress) -> None:
         """Take the good rows of a batch into the library."""
+        self._need_bundle(job)
         with self._operations.ingesting(self._request(job), tell) as session:
             result = session.run()
         found = Found(findings=(*result.rejected, *result.warnings))
@@ -90,12 +93,19 @@ class Desk:
             failure=None,
         )
 
-    def _request(self, job: Job) -> IngestRequest:
+    def _need_bundle(self, job: Job) -> None:
+        with self._library.reading() as reader:
+            known = any(bundle.id == job.bundle for bundle in reader.bundles())
+        if not known:
+            self._operations.create_bundle(job.bundle, job.bundle_title or job.bundle)
+
+    def _request(self, job: Job, *, dry_run: bool = False) -> IngestRequest:
         return IngestRequest(
             source=Path(job.source),
             sheet=Path(job.sheet) if job.sheet else None,
             bundle=job.bundle,
             licence=job.licence or None,
+            dry_run=dry_run,
             work=self._jobs.folder_of(job) / "work",
             source_name=job.bundle if Path(job.source).name == CONTENT else None,
         )

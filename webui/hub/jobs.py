@@ -83,6 +83,7 @@ class Job:
     source: str = ""
     sheet: str = ""
     bundle: str = ""
+    bundle_title: str = ""
     licence: str = ""
     accepted: bool = False
     refused_names: tuple[str, ...] = ()

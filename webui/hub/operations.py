@@ -25,6 +25,7 @@ class IngestRequest:
     """One batch: where it lies, its list where that lies beside it, where its resources go, the licence of rows that name none (None: the hub's own).
 
     `source_name` stands for the folder's name in the ids of resources that have none: an upload's folder has no name.
+    With `dry_run` nothing is written to the library.
     """
 
     source: Path
@@ -33,6 +34,7 @@ class IngestRequest:
     licence: str | None
     work: Path
     source_name: str | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,17 +12,17 @@ from openpyxl import Workbook
 
 from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError, ContentError, ShuxiangError
-from catalog.library import BundleState
 from catalog.manifest import is_bundle_id
 from webui.hub import media
 from webui.hub.console import Console
-from webui.hub.jobs import BATCH, DISK, RECEIVING, SCAN, UPLOAD, Job
+from webui.hub.jobs import BATCH, DISK, INGEST, RECEIVING, REVIEW, SCAN, UPLOAD, Job
 from webui.hub.media import Disk, Folder, Listing
 from webui.hub.uploads import Inbox, is_litter, receive_form, safe_path
 
 MAIN_BUNDLE = "main"
 MAIN_TITLE = "全部资源"
 TITLE_LENGTH = 80
+_COMING = frozenset((RECEIVING, SCAN, REVIEW, INGEST))
 _NO_LICENCE = ("unknown",)
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _EXAMPLE = (
@@ -60,7 +60,12 @@ def take_pages(console: Console) -> Blueprint:
     @pages.post("/begin")
     def begin() -> Response:
         console.check_token(request.form.get("token", ""), console.session())
-        job = intake.new_upload(request.form.to_dict())
+        try:
+            job = intake.new_upload(request.form.to_dict())
+        except ShuxiangError as error:
+            answer = jsonify(line=error.line(console.language()))
+            answer.status_code = 400
+            return console.dress(answer)
         return console.dress(jsonify(job=job.id))
 
     @pages.get("/<job_id>/have")
@@ -123,11 +128,11 @@ class _Intake:
 
     def new_upload(self, fields: dict[str, str]) -> Job:
         """Open a batch that waits for its files."""
-        bundle = self._bundle(fields)
+        bundle, title = self._bundle(fields)
         name = PurePosixPath(fields.get("name", "").replace("\\", "/")).name[:TITLE_LENGTH]
         job = self._jobs.create(
-            BATCH, RECEIVING, name=name or bundle, actor=self._console.session().user, origin=UPLOAD,
-            bundle=bundle, licence=_licence(fields),
+            BATCH, RECEIVING, name=name or title, actor=self._console.session().user, origin=UPLOAD,
+            bundle=bundle, bundle_title=title, licence=_licence(fields),
         )  # fmt: skip
         Inbox(self._jobs.folder_of(job)).open()
         self._console.audit("take upload", f"{job.name} → {bundle}")
@@ -173,12 +178,8 @@ class _Intake:
             )
         inbox = Inbox(jobs.folder_of(job))
         source, _ = inbox.source()
-        name = job.bundle if source == inbox.content else source.name
-        return self.check(job, name=name, refused_names=tuple(received.refused))
-
-    def check(self, job: Job, **values: object) -> Response:
-        """Close a batch that received its files and send it to the scan."""
-        return close_upload(self._console, job, **values)
+        name = job.bundle_title if source == inbox.content else source.name
+        return close_upload(console, job, name=name, refused_names=tuple(received.refused))
 
     # -- disk ----------------------------------------------------------------------------------------------------
 
@@ -212,12 +213,12 @@ class _Intake:
         if place is None or _open(disk, path) is None:
             return self._console.message(404, "找不到这个文件夹", "盘可能拔掉了，或者文件夹改了名。")
         try:
-            bundle = self._bundle(fields)
+            bundle, title = self._bundle(fields)
         except ShuxiangError as error:
             return self.disk_page(key, path, error)
         job = self._jobs.create(
             BATCH, SCAN, name=place.name, actor=self._console.session().user, origin=DISK,
-            source=str(place), bundle=bundle, licence=_licence(fields),
+            source=str(place), bundle=bundle, bundle_title=title, licence=_licence(fields),
         )  # fmt: skip
         self._console.audit("take disk", f"{disk.name}: {path} → {bundle}")
         self._console.worker.start()
@@ -243,34 +244,28 @@ class _Intake:
         }
 
     def _choices(self) -> list[tuple[str, str]]:
-        """Return (id, title) of the bundles to choose from; the main one is always among them."""
-        known = {bundle.id: bundle.title for bundle in self._bundles()}
-        return list({MAIN_BUNDLE: known.get(MAIN_BUNDLE, MAIN_TITLE), **known}.items())
-
-    def _bundles(self) -> list[BundleState]:
+        """Return (id, title) of the bundles to choose from: the main one always, and those that batches will make."""
+        choices = {MAIN_BUNDLE: MAIN_TITLE}
+        choices.update((job.bundle, job.bundle_title) for job in self._jobs.all() if job.state in _COMING)
         with self._console.library.reading() as reader:
-            return reader.bundles()
+            choices.update((bundle.id, bundle.title) for bundle in reader.bundles())
+        return list(choices.items())
 
-    def _bundle(self, fields: dict[str, str]) -> str:
-        """Return the bundle that the form names, making a new one where it has a title instead."""
+    def _bundle(self, fields: dict[str, str]) -> tuple[str, str]:
+        """Return (id, title) of the bundle that the form names; a new one comes to be when the batch is taken in."""
+        choices = dict(self._choices())
         asked = fields.get("bundle", "")
-        taken = {bundle.id: bundle.title for bundle in self._bundles()}
         if asked:
-            if asked == MAIN_BUNDLE and MAIN_BUNDLE not in taken:
-                self._console.operations.create_bundle(MAIN_BUNDLE, MAIN_TITLE)
-            elif asked not in taken:
+            if asked not in choices:
                 raise ConfigError("E-BUNDLE", where=asked)
-            return asked
+            return asked, choices[asked]
         title = fields.get("title", "").strip()[:TITLE_LENGTH]
         if not title:
             raise ContentError("E-TITLE", where=self._console.say("新资源包的名称"))
-        for bundle_id, known in taken.items():
+        for bundle_id, known in choices.items():
             if title == known:
-                return bundle_id
-        bundle_id = _new_id(title, {*taken, MAIN_BUNDLE}, self._console)
-        self._console.operations.create_bundle(bundle_id, title)
-        self._console.audit("create bundle", f"{bundle_id}: {title}")
-        return bundle_id
+                return bundle_id, known
+        return _new_id(title, set(choices), self._console), title
 
 
 _NOTHING = ContentError("E-UPLOAD", found="0")
