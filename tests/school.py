@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import waitress
 from builders import Store, file_of, resource
 
 from catalog.clock import CHINA
@@ -306,6 +307,18 @@ def village_school(directory: Path, *, grades: tuple[str, ...] = ("g1", "g2", "g
         school.store.add(data)
     school.fill(list(records.values()))
     return school
+
+
+def listening(app: Any, port: int, package_port: int) -> Any:
+    """Return one waitress on both ports, as a box has it; call its `run()`."""
+    return waitress.create_server(
+        app,
+        listen=f"127.0.0.1:{port} 127.0.0.1:{package_port}",
+        threads=8,
+        connection_limit=300,
+        ident=None,
+        log_socket_errors=False,
+    )
 
 
 def _ffmpeg(*arguments: str, suffix: str) -> bytes:

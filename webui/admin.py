@@ -25,6 +25,7 @@ from webui.forms import same_origin
 from webui.house import House, Told, Visit
 from webui.status import box_status
 
+ROOT = "/admin"
 AUDIT_SHOWN = 20
 REQUESTS_SHOWN = 50
 EARLIEST_YEAR, LATEST_YEAR = 2024, 2099
@@ -33,7 +34,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def routes(house: House) -> Blueprint:
     """Return the routes of the teacher's page."""
-    blueprint = Blueprint("admin", __name__, url_prefix="/admin")
+    blueprint = Blueprint("admin", __name__, url_prefix=ROOT)
     gate = LoginGate()
 
     def page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:

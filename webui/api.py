@@ -6,41 +6,20 @@ Invariant: JSON in UTF-8, read only, no cookie; the API applies a school's scope
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from flask import Blueprint, Response, request
 
-from catalog.finder import Found
-from catalog.library import Entry
 from catalog.resource import is_resource_id
 from catalog.scope import EVERYTHING
-from webui.cards import file_url
+from webui.answers import resource_answer, search_answer
 from webui.house import House
 from webui.search import FIELDS, LONGEST_TEXT
 from webui.status import box_status
 
+__all__ = ["routes", "search_answer"]
+
 MOST_PER_PAGE = 100
 PER_PAGE = 20
-_HIT_FIELDS = [
-    "id",
-    "title",
-    "alt_title",
-    "stage",
-    "subject",
-    "edition",
-    "textbook_year",
-    "grades",
-    "volume",
-    "volume_text",
-    "path",
-    "kind",
-    "duration_seconds",
-    "pages",
-    "size_bytes",
-    "origin",
-    "language",
-]
 
 
 def routes(house: House) -> Blueprint:
@@ -91,43 +70,6 @@ def routes(house: House) -> Blueprint:
         return _json(resource_answer(entry))
 
     return blueprint
-
-
-def search_answer(found: Found) -> dict[str, Any]:
-    """Return a found page as the API and `box search` show it."""
-    return {
-        "total": found.total,
-        "took_ms": found.took_ms,
-        "hits": [
-            {
-                **_some(hit.entry.resource.to_json(), _HIT_FIELDS),
-                "cached": hit.entry.cached,
-                "highlight": {"title": hit.title_html, "excerpt": hit.excerpt_html},
-            }
-            for hit in found.hits
-        ],
-        "facets": {name: dict(counts) for name, counts in found.facets.items()},
-    }
-
-
-def resource_answer(entry: Entry) -> dict[str, Any]:
-    """Return the record with the addresses of its files; `here` says whether the box has the bytes."""
-    served = {file.sha256 for file in entry.serving}
-    record = entry.resource.to_json()
-    record["cached"] = entry.cached
-    record["files"] = [
-        {
-            **plain,
-            "url": file_url(file),
-            "here": file.sha256 in served,
-        }
-        for file, plain in zip(entry.resource.files, record.get("files", []), strict=True)
-    ]
-    return record
-
-
-def _some(record: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: record[name] for name in names if name in record}
 
 
 def _number(name: str, default: int, most: int) -> int:

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 
 from catalog.blobs import BlobStore
@@ -25,6 +26,8 @@ from webui.layer import PageLayer
 from webui.operations import BoxSettings, Operations
 from webui.packages import Packages
 from webui.usage import UsageCounter
+
+SESSION_HOURS = 12
 
 _log = logging.getLogger(__name__)
 _MESSAGES = {
@@ -85,14 +88,25 @@ def create_box_app(
     return BoxApp(house, mounts or {})
 
 
+class _TeacherSessions(SecureCookieSessionInterface):
+    """Sessions for the teacher's page alone: no other page reads or sets a cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if not request.path.startswith(admin.ROOT):
+            return self.make_null_session(app)
+        return super().open_session(app, request)
+
+
 def _flask(house: House) -> Flask:
     app = Flask(__name__, static_folder=None, template_folder=None)
+    app.session_interface = _TeacherSessions()
     app.secret_key = house.settings.secret
     app.config.update(
         SESSION_COOKIE_NAME="shuxiang-admin",
-        SESSION_COOKIE_PATH="/admin",
+        SESSION_COOKIE_PATH=admin.ROOT,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=SESSION_HOURS * 3600,
         MAX_CONTENT_LENGTH=256 << 10,
     )
     for module in (today, browse, search, view, api, admin):

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 
 from flask import Blueprint, Response, request
 
-from catalog.curriculum import codes_in_order
 from catalog.library import Entry, Reader, Shelf
-from webui.cards import book_card, shelf_query
+from catalog.scope import EVERYTHING
+from webui.bookcase import UNSAID, Branch, shelf_query
 from webui.house import House, Told, Visit
 from webui.i18n import Translate
-from webui.today import shelf_order
 from webui.words import Words, kind_glyph
 
-LEVELS = {"stage": "学段", "grade": "年级", "subject": "学科", "edition": "版本", "volume": "册次"}
+TITLES = {"stage": "学段", "grade": "年级", "subject": "学科", "edition": "版本", "volume": "册次"}
 MOST_BOOKS = 60
 MOST_ITEMS = 400
 
@@ -80,15 +80,11 @@ def routes(house: House) -> Blueprint:
         translate = house.translate[visit.language]
         scope = house.scope()
         everything = "all" in request.args or not scope
-        chosen = {name: request.args[name] for name in LEVELS if request.args.get(name)}
         with house.library.reading() as reader:
-            shelves = [shelf for shelf in reader.shelves() if shelf.resources]
-            if not everything:
-                shelves = scope.narrow(shelves)
-            levels, shelves = _narrow(shelves, chosen, visit, translate, everything and bool(scope))
-            shelves.sort(key=shelf_order)
-            names = [visit.words.label(name, code) for name, code in chosen.items() if code != "-"]
-            plain = list(chosen.items())
+            bookcase = house.bookcase(reader)
+            tree = bookcase.tree(EVERYTHING if everything else scope)
+            levels, steps, branch = _narrow(tree, visit, translate, everything and bool(scope))
+            names = [visit.words.label(name, code) for name, code in steps if code != UNSAID]
             return house.page(
                 visit,
                 reader,
@@ -96,54 +92,51 @@ def routes(house: House) -> Blueprint:
                 at="browse",
                 levels=levels,
                 heading=" ".join(names) or translate("全部书"),
-                books=[book_card(shelf, visit.words) for shelf in shelves[:MOST_BOOKS]],
-                total=len(shelves),
+                books=[bookcase.card(shelf, visit.words) for shelf in islice(branch.all(), MOST_BOOKS)],
+                total=branch.count,
                 scope_note=not everything,
-                everything=visit.link("/browse", [*plain, ("all", "1")]),
-                scope_back=visit.link("/browse", plain) if scope and everything else "",
+                everything=visit.link("/browse", [*steps, ("all", "1")]),
+                scope_back=visit.link("/browse", steps) if scope and everything else "",
             )
 
     @blueprint.get("/book")
     def book() -> Response:
         visit = house.visit()
         with house.library.reading() as reader:
-            found = _book(reader.shelves())
-            if not found:
+            shelf = house.bookcase(reader).find(request.args)
+            if shelf is None:
                 raise Told(404, "没有这本书", "它可能已经下架，或者地址不完整。")
-            return _book_page(house, visit, reader, found[0])
+            return _book_page(house, visit, reader, shelf)
 
     return blueprint
 
 
 def _narrow(
-    shelves: list[Shelf], chosen: dict[str, str], visit: Visit, translate: Translate, everything: bool
-) -> tuple[list[Level], list[Shelf]]:
-    """Return the rows of choices down to the first that is open, and the books that remain."""
+    branch: Branch, visit: Visit, translate: Translate, everything: bool
+) -> tuple[list[Level], list[tuple[str, str]], Branch]:
+    """Return the rows of choices down to the first that is open, the choices made, and what is left."""
     levels: list[Level] = []
-    before: list[tuple[str, str]] = [("all", "1")] if everything else []
-    for name, title in LEVELS.items():
-        codes = Counter(getattr(shelf, name) or "-" for shelf in shelves)
-        if not codes or (name == "volume" and name not in chosen and len(codes) == 1):
+    steps: list[tuple[str, str]] = []
+    kept = [("all", "1")] if everything else []
+    for name, title in TITLES.items():
+        codes = branch.codes(name)
+        chosen = request.args.get(name)
+        if not codes or (name == "volume" and chosen is None and len(codes) == 1):
             break
         options = [
             Choice(
-                label=visit.words.label(name, code) if code != "-" else translate("未标明"),
-                link=visit.link("/browse", [*before, (name, code)]),
-                on=chosen.get(name) == code,
+                label=visit.words.label(name, code) if code != UNSAID else translate("未标明"),
+                link=visit.link("/browse", [*steps, (name, code), *kept]),
+                on=code == chosen,
             )
-            for code in codes_in_order(name, codes)
+            for code in codes
         ]
         levels.append(Level(name=translate(title), options=options))
-        if name not in chosen:
+        if chosen not in branch.children:
             break
-        before.append((name, chosen[name]))
-        shelves = [shelf for shelf in shelves if (getattr(shelf, name) or "-") == chosen[name]]
-    return levels, shelves
-
-
-def _book(shelves: list[Shelf]) -> list[Shelf]:
-    wanted = {name: request.args.get(name, "-") for name in (*LEVELS, "year")}
-    return [shelf for shelf in shelves if {"year": "-", **shelf_query(shelf)} == wanted and shelf.resources]
+        steps.append((name, chosen))
+        branch = branch.children[chosen]
+    return levels, steps, branch
 
 
 def _book_page(house: House, visit: Visit, reader: Reader, shelf: Shelf) -> Response:
@@ -161,23 +154,16 @@ def _book_page(house: House, visit: Visit, reader: Reader, shelf: Shelf) -> Resp
             for unit in reader.units([shelf])
         ]
     else:
-        known = {n: v for n, v in shelf_query(shelf).items() if v != "-" and n != "year"}
+        known = {n: v for n, v in shelf_query(shelf).items() if v != UNSAID and n != "year"}
         more = visit.link("/search", {**known, "all": "1"})
-    others = sorted(
-        (
-            other
-            for other in reader.shelves()
-            if (other.stage, other.grade, other.subject) == (shelf.stage, shelf.grade, shelf.subject)
-            and other.resources
-        ),
-        key=shelf_order,
-    )
+    bookcase = house.bookcase(reader)
+    others = bookcase.beside(shelf)
     path = shelf_query(shelf)
     crumbs = [Choice(label=translate("书架"), link=visit.link("/browse", {}))]
     steps: list[tuple[str, str]] = []
     for name in ("stage", "grade", "subject"):
         steps.append((name, path[name]))
-        if path[name] != "-":
+        if path[name] != UNSAID:
             crumbs.append(Choice(label=words.label(name, path[name]), link=visit.link("/browse", steps)))
     away = shelf.resources - shelf.cached
     return house.page(
@@ -186,7 +172,7 @@ def _book_page(house: House, visit: Visit, reader: Reader, shelf: Shelf) -> Resp
         "book.html",
         at="browse",
         title=title,
-        book=book_card(shelf, words),
+        book=bookcase.card(shelf, words),
         here=translate("本机有 %d 项") % shelf.cached if away else "",
         away=away,
         units=units,

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
-from catalog.library import Entry, Shelf
+from catalog.library import Entry
 from catalog.resource import File
-from webui.words import Words, kind_glyph, subject_class, subject_glyph
+from webui.words import Words, kind_glyph, subject_class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,21 +29,6 @@ class Card:
     cached: bool
     thumb: str
     excerpt: Markup
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookCard:
-    """One book on a shelf; `query` names it in an address."""
-
-    query: str
-    subject: str
-    colour: str
-    glyph: str
-    edition: str
-    volume: str
-    grade: str
-    resources: str
-    cached: bool
 
 
 def file_url(file: File, resource_id: str = "", *, download: bool = False) -> str:
@@ -79,35 +64,6 @@ def card(entry: Entry, words: Words, *, title: str = "", excerpt: str = "", plac
         cached=entry.cached,
         thumb=thumb_url(entry),
         excerpt=Markup(excerpt),
-    )
-
-
-def shelf_query(shelf: Shelf) -> dict[str, str]:
-    """Return the query fields that name a book; a field that is not said is `-`."""
-    query = {
-        "stage": shelf.stage or "-",
-        "grade": shelf.grade or "-",
-        "subject": shelf.subject or "-",
-        "edition": shelf.edition or "-",
-        "volume": shelf.volume or "-",
-    }
-    if shelf.textbook_year:
-        query["year"] = str(shelf.textbook_year)
-    return query
-
-
-def book_card(shelf: Shelf, words: Words) -> BookCard:
-    """Return the drawn cover of a book."""
-    return BookCard(
-        query=urlencode(shelf_query(shelf)),
-        subject=words.label("subject", shelf.subject) or words.label("stage", shelf.stage),
-        colour=subject_class(shelf.subject),
-        glyph=subject_glyph(shelf.subject),
-        edition=words.edition(shelf.edition, shelf.textbook_year),
-        volume=words.volume(shelf.volume),
-        grade=words.label("grade", shelf.grade),
-        resources=words.items(shelf.resources),
-        cached=shelf.cached > 0,
     )
 
 

@@ -10,18 +10,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
 from jinja2 import Environment
+from markupsafe import Markup
 
 from catalog.blobs import BlobStore
 from catalog.finder import Finder
 from catalog.library import Library, Reader
 from catalog.local import Local
 from catalog.scope import EVERYTHING, Scope
+from webui.bookcase import Bookcase
 from webui.english import ENGLISH
 from webui.forms import FormTokens
 from webui.i18n import LANGUAGES, accepted_language, chosen_language, environments, translator
@@ -88,17 +90,27 @@ class House:
         self.words = {name: Words(name, translator(name, ENGLISH)) for name in LANGUAGES}
         self.translate = {name: translator(name, ENGLISH) for name in LANGUAGES}
         self._seen: _LocalState | None = None
+        self._bookcase: tuple[tuple[int, int], Bookcase] | None = None
 
     @cached_property
     def environments(self) -> Mapping[str, Environment]:
         """The templates, one environment per language."""
         made = environments(ENGLISH)
+        sheet = self.static.address("glyphs.svg")
+
+        @cache
+        def glyph(name: str) -> Markup:
+            return Markup(
+                f'<svg class="g" aria-hidden="true" focusable="false"><use xlink:href="{sheet}#{name}"/></svg>'
+            )
+
         for environment in made.values():
             environment.globals.update(
                 css=self.static.address("shuxiang.css"),
-                glyphs=self.static.address("glyphs.svg"),
+                glyphs=sheet,
                 script=self.static.address("shuxiang.js"),
                 icon=self.static.address("icon.png"),
+                g=glyph,
                 box_name=self.settings.name,
             )
         return made
@@ -126,6 +138,16 @@ class House:
     def now(self) -> datetime:
         """Return the display time in the school's zone."""
         return self.settings.clock()
+
+    def bookcase(self, reader: Reader) -> Bookcase:
+        """Return the books of the state that `reader` sees, read anew only when that state is a new one."""
+        generation = reader.generation()
+        key = (generation.library, generation.content)
+        kept = self._bookcase
+        if kept is None or kept[0] != key:
+            kept = (key, Bookcase(reader.shelves()))
+            self._bookcase = kept
+        return kept[1]
 
     def look_again(self) -> None:
         """Forget what was read of the local state: called after a page has changed it."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote_plus
 
 from flask import Blueprint, Response, request
 
@@ -29,6 +31,11 @@ PER_PAGE = 20
 MOST_PAGES = 500
 LONGEST_TEXT = 200
 OPTIONS_SHOWN = 8
+
+
+@lru_cache(maxsize=2048)
+def _pair(name: str, value: str) -> str:
+    return f"{name}={quote_plus(value)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +71,16 @@ class Asked:
         """Return the address of this search with some of its parts changed, at its first page unless told."""
         filters = changes.get("filters", self.filters)
         assert isinstance(filters, Mapping)
-        pairs = [("q", self.text)] if self.text else []
-        pairs += [(name, code) for name in FIELDS for code in codes_in_order(name, filters.get(name, ()))]
+        pairs = [_pair("q", self.text)] if self.text else []
+        pairs += [_pair(name, code) for name, codes in filters.items() for code in sorted(codes)]
         if changes.get("everything", self.everything):
-            pairs.append(("all", "1"))
+            pairs.append("all=1")
         if changes.get("here", self.here):
-            pairs.append(("cached", "1"))
+            pairs.append("cached=1")
         if changes.get("page", 1) != 1:
-            pairs.append(("page", str(changes["page"])))
-        return visit.link("/search", pairs)
+            pairs.append(f"page={changes['page']}")
+        query = "&".join(pairs) + visit.carry_more
+        return f"/search?{query.lstrip('&')}" if query else "/search"
 
     def toggled(self, name: str, code: str) -> Mapping[str, frozenset[str]]:
         """Return the filters with this value added, or removed where it was on."""

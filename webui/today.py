@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
 from catalog.clock import term_of
-from catalog.curriculum import GRADES, STAGES, SUBJECTS
 from catalog.library import Entry, Shelf
 from catalog.library.rows import places_of
-from catalog.scope import Scope, of_term
-from webui.cards import BookCard, book_card, cards
+from catalog.scope import Scope
+from webui.bookcase import UNSAID, BookCard, Bookcase
+from webui.cards import cards
 from webui.house import House, Visit
 
 BOOKS_PER_GRADE = 10
 NEWEST = 8
-_STAGE_PLACE = {code: place for place, code in enumerate(STAGES)}
-_GRADE_PLACE = {code: place for place, code in enumerate(GRADES)}
-_SUBJECT_PLACE = {code: place for place, code in enumerate(SUBJECTS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ def routes(house: House) -> Blueprint:
         day = house.today()
         scope = house.scope()
         with house.library.reading() as reader:
-            shelves = [shelf for shelf in scope.narrow(reader.shelves()) if shelf.resources]
+            bookcase = house.bookcase(reader)
             newest = [entry for entry in reader.newest(NEWEST * 3) if in_scope(entry, scope)][:NEWEST]
             arrived = newest[0].arrived.date() if newest and newest[0].arrived else None
             return house.page(
@@ -55,7 +53,7 @@ def routes(house: House) -> Blueprint:
                 day=visit.words.day(day),
                 weekday=visit.words.weekday(day),
                 term=translate("上学期") if term_of(day) == "a" else translate("下学期"),
-                groups=grade_groups(of_term(shelves, term_of(day)) or shelves, visit),
+                groups=grade_groups(bookcase, bookcase.grades(scope, term_of(day)), visit),
                 newest=cards(newest, visit.words),
                 arrived=visit.words.day(arrived) if arrived else "",
             )
@@ -63,39 +61,21 @@ def routes(house: House) -> Blueprint:
     return blueprint
 
 
-def shelf_order(shelf: Shelf) -> tuple[int | str, ...]:
-    """Return the place of a book among others: stage, grade, subject, edition, newest textbook first, volume."""
-    return (
-        _STAGE_PLACE.get(shelf.stage, 99),
-        _GRADE_PLACE.get(shelf.grade, 99),
-        _SUBJECT_PLACE.get(shelf.subject, 99),
-        shelf.subject,
-        shelf.edition,
-        -shelf.textbook_year,
-        shelf.volume,
-    )
-
-
-def grade_groups(shelves: list[Shelf], visit: Visit) -> list[Group]:
-    """Return the books by stage and grade; of many, those that have content here come first."""
-    found: dict[tuple[str, str], list[Shelf]] = {}
-    for shelf in sorted(shelves, key=shelf_order):
-        if shelf.subject and shelf.grade:
-            found.setdefault((shelf.stage, shelf.grade), []).append(shelf)
-    groups = []
-    for (stage, grade), books in found.items():
-        shown = sorted(books, key=lambda shelf: shelf.cached == 0)[:BOOKS_PER_GRADE]
-        groups.append(
-            Group(
-                anchor=f"{stage}-{grade}".strip("-"),
-                name=visit.words.label("grade", grade),
-                stage=visit.words.label("stage", stage),
-                link=visit.link("/browse", {"stage": stage or "-", "grade": grade}),
-                count=len(books),
-                books=[book_card(shelf, visit.words) for shelf in shown],
-            )
+def grade_groups(
+    bookcase: Bookcase, grades: Mapping[tuple[str, str], list[Shelf]], visit: Visit
+) -> list[Group]:
+    """Return the shelves of the page; of many books, the first ones."""
+    return [
+        Group(
+            anchor=f"{stage}-{grade}".strip("-"),
+            name=visit.words.label("grade", grade),
+            stage=visit.words.label("stage", stage),
+            link=visit.link("/browse", {"stage": stage or UNSAID, "grade": grade}),
+            count=len(books),
+            books=[bookcase.card(shelf, visit.words) for shelf in books[:BOOKS_PER_GRADE]],
         )
-    return groups
+        for (stage, grade), books in grades.items()
+    ]
 
 
 def in_scope(entry: Entry, scope: Scope) -> bool:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from school import PASSWORD, School, village_school
+from school import PASSWORD, School, listening, village_school
 from werkzeug.test import Client
 
 from webui.accounts import set_password
 from webui.app import BoxApp, create_box_app
-from webui.server import create_server
 
 
 class OnPort:
@@ -84,7 +83,7 @@ def serve(school: School) -> Iterator[Serving]:
         school.operations,
         school.settings(package_port),
     )
-    server = create_server(app, host="127.0.0.1", port=port, package_port=package_port)
+    server = listening(app, port, package_port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield Serving(school, app, port, package_port)

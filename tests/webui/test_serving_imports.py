@@ -27,7 +27,7 @@ from catalog.library import Library
 from catalog.local import Local
 from webui.app import create_box_app
 from webui.operations import BoxSettings, DiskSpace, Work
-import webui.server
+import waitress
 from datetime import datetime, timezone
 
 class Operations:
