@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import ContentError
+from catalog.ingest.filecells import file_cells
 from catalog.ingest.findings import ERROR, WARNING, Finding
 from catalog.ingest.folder import title_of, values_of_folder
 from catalog.ingest.lists import Row, read_list
@@ -21,7 +22,7 @@ from catalog.ingest.locate import SUBTITLE_SUFFIXES, Locator
 from catalog.ingest.records import UnknownWords, record_of
 from catalog.ingest.sniff import suffix_of
 from catalog.ingest.sources import SourceFile
-from catalog.resource import FILE_ROLES, File, Resource, canonical_json, is_resource_id, is_sha256
+from catalog.resource import File, Resource, canonical_json, is_resource_id
 
 NAMESPACE = uuid.UUID("0f6f7a0e-6c0b-5d0e-9a52-7b5f3a1c1b1e")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -246,7 +247,7 @@ class DraftMaker:
 
     def _wanted(self, row: Row, beside: str, reasons: list[Finding]) -> list[Wanted]:
         wanted: list[Wanted] = []
-        for role, cell, language in _file_cells(row.values):
+        for role, cell, language in file_cells(row.values):
             if isinstance(cell, File):
                 wanted.append(Wanted(role=role, given=cell, language=language))
                 continue
@@ -352,44 +353,3 @@ def _place_key(record: Mapping[str, Any]) -> str:
     )
     parts = [record.get(name) for name in names] + [edition.code if edition else None]
     return canonical_json([list(part) if isinstance(part, tuple) else part for part in parts]).decode()
-
-
-def _file_cells(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:
-    """Yield (role, ways to name the file or the blob itself, language) for each file that a row names."""
-    name, folder = values.get("file"), values.get("file_path")
-    if isinstance(name, str) and isinstance(folder, str):
-        yield "source", (folder.rstrip("\\/") + "/" + name, folder), None
-    elif isinstance(name or folder, str):
-        for part in _split(str(name or folder)):
-            yield "source", (part,), None
-    for item in [*_as_list(values.get("files")), *_as_list(name if not isinstance(name, str) else None)]:
-        yield from _json_file(item)
-    for role, column in (("thumb", "cover"), ("subtitle", "subtitle")):
-        for cell in _as_list(values.get(column)):
-            for part in _split(str(cell)):
-                yield role, (part,), "zh-CN" if role == "subtitle" else None
-
-
-def _json_file(item: Any) -> Iterator[tuple[str, Any, str | None]]:
-    if isinstance(item, str):
-        yield "source", (item,), None
-    elif isinstance(item, Mapping):
-        role = str(item.get("role") or "source")
-        language = str(item["language"]) if item.get("language") else None
-        ways = tuple(str(item[key]) for key in ("path", "file", "name") if item.get(key))
-        if is_sha256(item.get("sha256")) and role in FILE_ROLES and "size_bytes" in item:
-            names = {key: item[key] for key in ("path", "language") if item.get(key)}
-            yield role, File(
-                role=role, name=str(item.get("name") or ways[-1:]), media_type=str(item.get("media_type") or ""),
-                size_bytes=int(item["size_bytes"]), sha256=item["sha256"], **names,
-            ), language  # fmt: skip
-        else:
-            yield role, ways or ("",), language
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _split(cell: str) -> list[str]:
-    return [part.strip() for part in cell.replace("；", ";").replace("\n", ";").split(";") if part.strip()]

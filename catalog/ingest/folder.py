@@ -8,9 +8,11 @@ without its number in front, is the title. A folder tree that says nothing still
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from catalog.curriculum import code_of, grades_of
@@ -30,7 +32,8 @@ class FolderRule:
     files: int
 
 
-def values_of_folder(folder: str) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def values_of_folder(folder: str) -> Mapping[str, Any]:
     """Return the list fields that the folder path `folder` says, as a row of a list would."""
     values: dict[str, Any] = {}
     names: list[str] = []
@@ -46,7 +49,7 @@ def values_of_folder(folder: str) -> dict[str, Any]:
         values["path"] = clean
     if len(names) > 1 and (number := _LESSON_NUMBER.match(names[-1])):
         values["lesson_no"] = number.group(1)
-    return values
+    return MappingProxyType(values)
 
 
 def title_of(file_name: str) -> str:

@@ -6,20 +6,17 @@ source file that has not changed is known by its stamp, a blob's derivation by i
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import itertools
-import os
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from catalog.blobs import Blob, BlobStore, Staged, hash_file
 from catalog.durable import storage_error
 from catalog.errors import ContentError
 from catalog.ingest import pictures
+from catalog.ingest.copying import copy_file
 from catalog.ingest.describe import (
     Derived,
     Description,
@@ -31,6 +28,7 @@ from catalog.ingest.describe import (
     start_order,
 )
 from catalog.ingest.drafts import Draft, Wanted
+from catalog.ingest.facts import Facts
 from catalog.ingest.findings import WARNING, Finding
 from catalog.ingest.locate import Locator
 from catalog.ingest.sniff import PACKAGE, broken_claim, sniff
@@ -39,8 +37,6 @@ from catalog.ingest.subtitles import to_webvtt
 from catalog.library import Library
 from catalog.resource import File, Resource
 
-_FICLONE = 0x40049409
-_BLOCK_BYTES = 1 << 20
 _COVER_RECIPE = "cover/1"
 _SUBTITLE_RECIPE = "webvtt/1"
 
@@ -66,45 +62,6 @@ class _Original:
     name: str
     sha256: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """A description whose derived files are blobs."""
-
-    kind: str
-    duration_seconds: float | None
-    pages: int | None
-    plays: bool
-    requires: tuple[str, ...]
-    files: tuple[File, ...]
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "duration_seconds": self.duration_seconds,
-            "pages": self.pages,
-            "plays": self.plays,
-            "requires": list(self.requires),
-            "files": [
-                {name: value for name in File.__slots__ if (value := getattr(file, name)) is not None}
-                for file in self.files
-            ],
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> _Facts:
-        return cls(
-            kind=data["kind"],
-            duration_seconds=data["duration_seconds"],
-            pages=data["pages"],
-            plays=data["plays"],
-            requires=tuple(data["requires"]),
-            files=tuple(File(**file) for file in data["files"]),
-            warnings=tuple(data["warnings"]),
-        )
 
 
 class Intake:
@@ -138,7 +95,7 @@ class Intake:
 
     def _files(self, draft: Draft, taken: Taken) -> None:
         files: list[File] = []
-        facts: list[_Facts] = []
+        facts: list[Facts] = []
         for item in draft.wanted:
             if item.given:
                 files.append(self._given(item.given))
@@ -151,7 +108,7 @@ class Intake:
         taken.resource = _with_files(draft, files, facts)
 
     def _file(
-        self, item: Wanted, file: SourceFile, taken: Taken, files: list[File], facts: list[_Facts]
+        self, item: Wanted, file: SourceFile, taken: Taken, files: list[File], facts: list[Facts]
     ) -> None:
         original = self._original(file, taken)
         media_type = sniff(original.path, original.name)
@@ -203,24 +160,11 @@ class Intake:
                 sha256=blob.sha256,
                 size_bytes=blob.size_bytes,
             )
-        staged = self._directory() / "original"
-        copied = self._copy(file, staged)
+        staged = self._work / f"{next(self._numbers):08}.original"
+        copied = copy_file(self._source, file, staged)
         taken.sources.append((file, copied.sha256))
         path = self._stage(staged, copied, taken)
         return _Original(path=path, name=file.name, sha256=copied.sha256, size_bytes=copied.size_bytes)
-
-    def _copy(self, file: SourceFile, target: Path) -> Blob:
-        """Copy `file` to `target` (sharing blocks where the filesystem can) and hash what was copied."""
-        digest = hashlib.sha256()
-        size_bytes = 0
-        with target.open("wb", buffering=0) as out, _readable(self._source, file) as stream:
-            if _cloned(stream, out):
-                return Blob(sha256=hash_file(target), size_bytes=target.stat().st_size)
-            while block := _read(stream, file):
-                digest.update(block)
-                size_bytes += len(block)
-                _write(out, block, target)
-        return Blob(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
     def _stage(self, path: Path, blob: Blob, taken: Taken) -> Path:
         """Note `path` for the door, or drop it where the blob is here; return where the bytes lie."""
@@ -235,7 +179,7 @@ class Intake:
         taken.staged.append(Staged(path=path, blob=blob))
         return path
 
-    def _facts(self, original: _Original, media_type: str, taken: Taken) -> _Facts:
+    def _facts(self, original: _Original, media_type: str, taken: Taken) -> Facts:
         recipe = recipe_of(media_type)
         known = self._derived(original.sha256, recipe)
         if known is not None:
@@ -243,8 +187,8 @@ class Intake:
         description = describe(original.path, media_type, self._directory())
         return self._keep(description, original.sha256, recipe, taken)
 
-    def _keep(self, description: Description, sha256: str, recipe: str, taken: Taken) -> _Facts:
-        facts = _Facts(
+    def _keep(self, description: Description, sha256: str, recipe: str, taken: Taken) -> Facts:
+        facts = Facts(
             kind=description.kind,
             duration_seconds=description.duration_seconds,
             pages=description.pages,
@@ -256,10 +200,10 @@ class Intake:
         taken.derivations.append((sha256, recipe, facts.to_json()))
         return facts
 
-    def _derived(self, sha256: str, recipe: str) -> _Facts | None:
+    def _derived(self, sha256: str, recipe: str) -> Facts | None:
         with self._library.reading() as reader:
             data = reader.derivation(sha256, recipe)
-            facts = _Facts.from_json(data) if data else None
+            facts = Facts.from_json(data) if data else None
             if facts and all(reader.has(file.sha256) for file in facts.files):
                 return facts
         return None
@@ -302,7 +246,7 @@ class Intake:
         stem = PurePosixPath(original.name).stem
         return tuple(replace(_named(file, stem), language=language) for file in known.files)
 
-    def _folder(self, folder: str, taken: Taken) -> _Facts:
+    def _folder(self, folder: str, taken: Taken) -> Facts:
         """Return an unpacked package: each file as it is, the start page first."""
         derived: list[File] = []
         outside = False
@@ -323,7 +267,7 @@ class Intake:
                     path=path,
                 )
             )
-        return _Facts(
+        return Facts(
             kind="interactive",
             duration_seconds=None,
             pages=None,
@@ -345,7 +289,7 @@ class Intake:
         return directory
 
 
-def _with_files(draft: Draft, files: list[File], facts: list[_Facts]) -> Resource:
+def _with_files(draft: Draft, files: list[File], facts: list[Facts]) -> Resource:
     """Return the draft's resource with `files` and with what they say of themselves; the list's own kind wins."""
     resource = draft.resource
     if not files:
@@ -391,35 +335,3 @@ def _named(file: File, stem: str) -> File:
     while len(f"{stem}{suffix}".encode()) > 255:
         stem = stem[:-1]
     return replace(file, name=f"{stem}{suffix}")
-
-
-def _readable(source: Source, file: SourceFile) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return source.open(file)
-    except OSError as error:
-        raise ContentError("E-FILE-READ", where=file.path, found=error.strerror or error) from error
-
-
-def _read(stream: IO[bytes], file: SourceFile) -> bytes:
-    try:
-        return stream.read(_BLOCK_BYTES)
-    except OSError as error:
-        raise ContentError("E-FILE-READ", where=file.path, found=error.strerror or error) from error
-
-
-def _write(out: IO[bytes], block: bytes, target: Path) -> None:
-    try:
-        view = memoryview(block)
-        while view:
-            view = view[out.write(view) :]
-    except OSError as error:
-        raise storage_error(error, target) from error
-
-
-def _cloned(stream: IO[bytes], out: IO[bytes]) -> bool:
-    """Share the blocks of `stream` with `out`; return False where the two filesystems do not offer that."""
-    try:
-        fcntl.ioctl(out.fileno(), _FICLONE, stream.fileno())
-    except (OSError, AttributeError):
-        return False
-    return os.fstat(out.fileno()).st_size > 0

@@ -6,16 +6,23 @@ is kept in `raw`; nothing is guessed from nothing. The record is complete but fo
 
 from __future__ import annotations
 
-import calendar
-import datetime
-import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
-from catalog.curriculum import RAW_PREFIX, code_of, fold, grades_of, label_of, stage_of_grade
+from catalog import curriculum
+from catalog.curriculum import RAW_PREFIX, fold, label_of, stage_of_grade
+from catalog.ingest.cells import (
+    brackets,
+    cell_text,
+    cell_texts,
+    count,
+    date,
+    finite,
+    seconds,
+)
 from catalog.ingest.findings import WARNING, Finding, Report
 from catalog.resource import Edition, Resource
 
@@ -52,6 +59,9 @@ _TEXT_FIELDS = (
 _LIST_FIELDS = ("keywords", "knowledge", "a11y", "requires")
 _SEPARATORS = re.compile(r"[,，;；、|\n\r\t]+")
 _SLASHES = re.compile(r"[,，;；、|/\n\r\t]+")
+# A list repeats a few hundred words some ten thousand times.
+code_of = lru_cache(maxsize=65_536)(curriculum.code_of)
+grades_of = lru_cache(maxsize=4096)(curriculum.grades_of)
 _RESOURCE_FIELDS = frozenset(item.name for item in fields(Resource))
 
 
@@ -83,7 +93,7 @@ def record_of(
     record.raw.update({name: text for name, text in unknown.items() if name not in _RESOURCE_FIELDS})
     given = values.get("raw")
     if isinstance(given, Mapping):
-        record.raw.update({str(name): _text(text) for name, text in given.items()})
+        record.raw.update({str(name): cell_text(word) for name, word in given.items()})
     record.read(values)
     return record.finish()
 
@@ -101,13 +111,13 @@ class _Record:
 
     def read(self, values: Mapping[str, Any]) -> None:
         if "title" in values:
-            self.out["title"] = _text(values["title"])
+            self.out["title"] = cell_text(values["title"])
         for name in _TEXT_FIELDS:
             if name in values:
-                self.out[name] = _text(values[name])
+                self.out[name] = cell_text(values[name])
         for name in _LIST_FIELDS:
             if name in values:
-                self.out[name] = _texts(values[name], _SEPARATORS)
+                self.out[name] = cell_texts(values[name], _SEPARATORS)
         self._subject(values)
         self._edition(values)
         self._grades(values)
@@ -115,21 +125,21 @@ class _Record:
         self._path(values)
         for name in ("stage", "kind", "class_mode", "origin", "licence", "state"):
             if name in values:
-                self.out[name] = self._code(name, _text(values[name]))
+                self.out[name] = self._code(name, cell_text(values[name]))
         if "audience" in values:
-            parts = _texts(values["audience"], _SLASHES)
+            parts = cell_texts(values["audience"], _SLASHES)
             self.out["audience"] = tuple(self._code("audience", part) for part in parts)
         if "language" in values:
-            self.out["language"] = self._language(_text(values["language"]))
+            self.out["language"] = self._language(cell_text(values["language"]))
         for name in ("textbook_year", "lesson_no", "period_no", "pages"):
             if name in values:
-                self._number(name, _text(values[name]), lambda text: int(_first_number(text)))
+                self._number(name, cell_text(values[name]), count)
         if "quality" in values:
-            self._number("quality", _text(values["quality"]), float)
+            self._number("quality", cell_text(values["quality"]), finite)
         if "duration_seconds" in values:
-            self._number("duration_seconds", _text(values["duration_seconds"]), _seconds)
+            self._number("duration_seconds", cell_text(values["duration_seconds"]), seconds)
         if "valid_to" in values:
-            self._number("valid_to", _text(values["valid_to"]), _date)
+            self._number("valid_to", cell_text(values["valid_to"]), date)
 
     def finish(self) -> dict[str, Any]:
         if "stage" not in self.out:
@@ -153,8 +163,8 @@ class _Record:
     def _subject(self, values: Mapping[str, Any]) -> None:
         if "subject" not in values:
             return
-        label = _text(values["subject"])
-        name, rest = _brackets(label)
+        label = cell_text(values["subject"])
+        name, rest = brackets(label)
         if code_of("subject", label) is None and rest and code_of("subject", name):
             self.raw.setdefault("subject", label)
             self.out["subject"] = code_of("subject", name)
@@ -166,23 +176,23 @@ class _Record:
     def _edition(self, values: Mapping[str, Any]) -> None:
         value = values.get("edition")
         if isinstance(value, Mapping):
-            code = _text(value.get("code") or value.get("raw") or "")
+            code = cell_text(value.get("code") or value.get("raw") or "")
             edition = self._edition_of(code) if code else None
             if edition:
                 self.out["edition"] = Edition(
                     code=edition.code,
-                    editor=_text(value["editor"]) if value.get("editor") else edition.editor,
-                    raw=_text(value["raw"]) if value.get("raw") else edition.raw,
+                    editor=cell_text(value["editor"]) if value.get("editor") else edition.editor,
+                    raw=cell_text(value["raw"]) if value.get("raw") else edition.raw,
                 )
         elif value is not None:
-            self.out["edition"] = self._edition_of(_text(value))
+            self.out["edition"] = self._edition_of(cell_text(value))
         if "new_old" in values:
-            label = _text(values["new_old"])
+            label = cell_text(values["new_old"])
             self.out["new_old"] = "new" if "新" in label or label == "new" else "old"
 
     def _edition_of(self, label: str) -> Edition | None:
         """Read `人教版`, `人教版（2024）`, `新人教版`, `北师大版（王尚志主编）`."""
-        name, rest = _brackets(label)
+        name, rest = brackets(label)
         year = re.search(r"(?:19|20)\d\d", rest)
         if year:
             self.out.setdefault("textbook_year", int(year.group()))
@@ -204,9 +214,9 @@ class _Record:
         if value is None:
             return
         if isinstance(value, list):
-            codes = [code for part in value for code in self._grade(_text(part))]
+            codes = [code for part in value for code in self._grade(cell_text(part))]
         else:
-            codes = self._grade(_text(value), split_volume="volume" not in values)
+            codes = self._grade(cell_text(value), split_volume="volume" not in values)
         self.out["grades"] = tuple(dict.fromkeys(codes))
 
     def _grade(self, label: str, *, split_volume: bool = False) -> list[str]:
@@ -225,9 +235,9 @@ class _Record:
     def _volume(self, values: Mapping[str, Any]) -> None:
         if "volume" not in values:
             return
-        label = _text(values["volume"])
+        label = cell_text(values["volume"])
         if values.get("volume_text"):
-            self.out["volume_text"] = _text(values["volume_text"])
+            self.out["volume_text"] = cell_text(values["volume_text"])
         if code_of("volume", label):
             self.out["volume"] = self._code("volume", label)
             return
@@ -246,23 +256,22 @@ class _Record:
     def _path(self, values: Mapping[str, Any]) -> None:
         """Read unit and lesson, or the whole path; `第一课时` numbers the period, a name under 课时 is the lesson."""
         if "path" in values:
-            names = _texts(values["path"], re.compile(r"[/>＞→\\]+"))
+            names = cell_texts(values["path"], re.compile(r"[/>＞→\\]+"))
         else:
-            names = tuple(_text(values[name]) for name in ("unit", "lesson") if name in values)
-        period = _text(values.get("period", ""))
+            names = tuple(cell_text(values[name]) for name in ("unit", "lesson") if name in values)
+        period = cell_text(values.get("period", ""))
         if period and "period_no" not in values:
-            number = re.fullmatch(r"第?([一二三四五六七八九十\d]+)(?:课时|节)?", period)
-            if number:
-                self.out["period_no"] = int(_first_number(period))
+            if re.fullmatch(r"第?(?:[一二三四五六七八九十]{1,4}|[0-9]{1,3})(?:课时|节)?", period):
+                self.out["period_no"] = count(period)
             elif period not in names:
                 names = (*names, period)
         self.out["path"] = tuple(
             name for place, name in enumerate(names) if name and (not place or name != names[place - 1])
         )
         if "lesson_no" not in values and len(self.out["path"]) > 1:
-            number = re.match(r"第([一二三四五六七八九十百\d]+)[课节]", self.out["path"][-1])
+            number = re.match(r"第([一二三四五六七八九十百]{1,5}|[0-9]{1,4})[课节]", self.out["path"][-1])
             if number:
-                self.out["lesson_no"] = int(_first_number(number.group(1)))
+                self.out["lesson_no"] = count(number.group(1))
 
     def _language(self, label: str) -> str:
         code = LANGUAGES.get(fold(label))
@@ -302,71 +311,3 @@ def split_grade_volume(label: str) -> tuple[str, str]:
         if not grades_of(grade):
             return "", ""
     return grade, volume
-
-
-def _brackets(label: str) -> tuple[str, str]:
-    """Split `数学（人教版）` into what stands before and inside the last brackets."""
-    match = re.fullmatch(r"(.+?)\s*[(（\[【](.*?)[)）\]】]\s*", label)
-    return (match.group(1), match.group(2)) if match else (label, "")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int | float):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _texts(value: object, separators: re.Pattern[str]) -> tuple[str, ...]:
-    parts = [_text(part) for part in value] if isinstance(value, list) else separators.split(_text(value))
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-
-
-_CHINESE = {word: number for number, word in enumerate("零一二三四五六七八九")}
-
-
-def _first_number(text: str) -> str:
-    """Return the first number in `text` as digits, Chinese numerals up to 99 included; raise `ValueError`."""
-    text = unicodedata.normalize("NFKC", text)
-    digits = re.search(r"\d+", text)
-    if digits:
-        return digits.group()
-    chinese = re.search(
-        "[一二三四五六七八九]?十?[一二三四五六七八九]?", re.sub("^[^一二三四五六七八九十]+", "", text)
-    )
-    word = chinese.group() if chinese else ""
-    if not word:
-        raise ValueError(text)
-    if "十" not in word:
-        return str(_CHINESE[word[0]])
-    tens, ones = word.split("十")
-    return str((_CHINESE[tens] if tens else 1) * 10 + (_CHINESE[ones] if ones else 0))
-
-
-def _seconds(text: str) -> float:
-    """Read `95`, `01:35`, `1:02:03`, `3分20秒` as seconds."""
-    text = unicodedata.normalize("NFKC", text)
-    words = re.fullmatch(r"(?:(\d+)(?:小时|时))?(?:(\d+)分钟?)?(?:(\d+)秒钟?)?", text)
-    if words and any(words.groups()):
-        hours, minutes, seconds = (int(part or 0) for part in words.groups())
-        return float(hours * 3600 + minutes * 60 + seconds)
-    total = 0.0
-    for part in text.split(":"):
-        total = total * 60 + float(part)
-    if not 0 <= total < 1e9:
-        raise ValueError(text)
-    return total
-
-
-def _date(text: str) -> str:
-    """Read `2026-08-31`, `2026年8月31日`, `2026.8` (its last day); raise `ValueError`."""
-    match = re.fullmatch(
-        r"(\d{4})[-/.年](\d{1,2})(?:[-/.月](\d{1,2})日?|月)?(?:[T ].*)?", unicodedata.normalize("NFKC", text)
-    )
-    if not match:
-        raise ValueError(text)
-    year, month, day = (int(part) if part else 0 for part in match.groups())
-    return datetime.date(year, month, day or calendar.monthrange(year, month)[1]).isoformat()

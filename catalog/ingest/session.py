@@ -42,7 +42,6 @@ _BATCH_RECORDS = 400
 _BATCH_BYTES = 256 << 20
 _BATCH_SECONDS = 5.0
 _NAMED_UNLISTED = 5
-_UNMEANT = ("created", "updated")
 
 
 @dataclass(slots=True)
@@ -153,7 +152,7 @@ class IngestSession:
         tally = _Tally()
         batch: list[Taken] = []
         since = time.monotonic()
-        done_bytes = 0
+        done_bytes = staged_bytes = 0
         pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ingest")
         try:
             for taken in _ordered(pool, intake, self._drafts(maker)):
@@ -167,13 +166,13 @@ class IngestSession:
                         replace(item, sheet=taken.draft.sheet, row=taken.draft.row) for item in taken.findings
                     ]
                     batch.append(taken)
+                    staged_bytes += sum(item.blob.size_bytes for item in taken.staged)
                 done_bytes += sum(item.file.size_bytes for item in taken.draft.wanted if item.file)
                 tally.rows += 1
-                staged_bytes = sum(item.blob.size_bytes for one in batch for item in one.staged)
                 late = time.monotonic() - since > _BATCH_SECONDS
                 if len(batch) >= _BATCH_RECORDS or staged_bytes >= _BATCH_BYTES or late:
                     self._commit(batch, tally)
-                    batch = []
+                    batch, staged_bytes = [], 0
                     since = time.monotonic()
                 self._progress(
                     Progress(
@@ -343,11 +342,8 @@ def _ordered(pool: ThreadPoolExecutor, intake: Intake, drafts: Iterator[Draft]) 
         yield window.popleft().result()
 
 
-def _meaning(resource: Resource) -> dict[str, object]:
-    plain = resource.to_json()
-    for name in _UNMEANT:
-        plain.pop(name, None)
-    return plain
+def _meaning(resource: Resource) -> Resource:
+    return replace(resource, created=None, updated=None)
 
 
 def _refused_list(path: Path) -> Finding | None:

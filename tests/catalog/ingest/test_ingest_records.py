@@ -31,6 +31,8 @@ def record(**values: Any) -> tuple[dict[str, Any], list[Finding]]:
         ({"grades": ["g7", "八年级"]}, {"grades": ("g7", "g8"), "stage": "junior"}),
         ({"volume": "选择性必修1"}, {"volume": "other", "volume_text": "选择性必修1"}),
         ({"unit": "第一单元", "lesson": "第3课 秒"}, {"path": ("第一单元", "第3课 秒"), "lesson_no": 3}),
+        ({"unit": "第一单元", "lesson": "第一百零二课"}, {"lesson_no": 102}),
+        ({"unit": "第一单元", "lesson": "第百百百百百百百百课"}, {"lesson_no": None}),
         ({"unit": "第一单元", "period": "第二课时"}, {"path": ("第一单元",), "period_no": 2}),
         ({"unit": "第一单元", "period": "认识秒"}, {"path": ("第一单元", "认识秒")}),
         ({"path": "第一单元/认识秒"}, {"path": ("第一单元", "认识秒")}),

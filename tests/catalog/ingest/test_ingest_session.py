@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 from builders import Store
+from hypothesis import given
+from hypothesis import strategies as st
 from ingest_material import session, workbook
 from openpyxl import load_workbook
 
 from catalog.errors import UsageError
-from catalog.ingest.drafts import Rejected
+from catalog.ingest.drafts import DraftMaker, Rejected
+from catalog.ingest.headers import FIELDS
+from catalog.ingest.locate import Locator
 from catalog.ingest.rejected import write_rejected
 from catalog.ingest.session import IngestSession
 from catalog.resource import Resource
@@ -251,6 +255,34 @@ def test_files_are_found_as_lists_name_them(tmp_path: Path, media_folder: Path, 
     assert {item.code for item in result.warnings} == {"E-LINK", "E-FILE-UNLISTED"}
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text(max_size=6), part, max_size=3),
+    max_leaves=6,
+)
+
+
+ODD = st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON, max_size=8)
+
+
+@given(st.lists(ODD | ODD.map(lambda record: {**record, "title": "甲"}), max_size=8))
+def test_no_record_however_odd_stops_the_others(
+    tmp_path_factory: pytest.TempPathFactory, odd: list[dict[str, object]]
+) -> None:
+    path = tmp_path_factory.mktemp("odd") / "list.jsonl"
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in [*odd, {"title": "好好学习天天向上"}]), encoding="utf-8"
+    )
+    maker = DraftMaker(
+        locator=Locator({}, "odd"), files={}, source_name="odd", licence="own", default_state="published"
+    )
+    drafts = list(maker.from_list(path, ""))
+    assert drafts[-1].resource.title == "好好学习天天向上"
+    assert len(drafts) + len(maker.rejected) == len(odd) + 1
+    for draft in drafts:
+        draft.resource.canonical_line()
+
+
 def test_names_with_nul_are_refused(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "list.jsonl"
     path.write_bytes(b'{"title":"a","files":["a\\u0000.mp4"]}\n{"title":"b\\u0000"}\n')
@@ -270,6 +302,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from builders import Store
+from hypothesis import given
+from hypothesis import strategies as st
 from ingest_material import session
 with session(Store(Path(sys.argv[1])), Path(sys.argv[2])) as ingest:
     print("go", flush=True)
