@@ -158,13 +158,14 @@ def receive_form(
     end where there is no file; what it raises ends the reading before anything is written. Raises `RoadError` E-ROAD-SHORT where
     the form breaks off, `ValueError` where it is no form.
     """
-    decoder = MultipartDecoder(boundary, max_form_memory_size=FIELD_BYTES)
+    # The decoder holds back a block and what may be the start of a boundary.
+    decoder = MultipartDecoder(boundary, max_form_memory_size=2 * BLOCK_BYTES + FIELD_BYTES)
     received = Received()
     events = _events(decoder, stream)
     inbox: Inbox | None = None
     for event in events:
         if isinstance(event, Field):
-            text = b"".join(_data(events)).decode("utf-8", "replace")
+            text = _field(_data(events))
             received.fields[event.name or ""] = text
         elif isinstance(event, File):
             if not event.filename:  # an empty file input sends one nameless, empty file
@@ -190,6 +191,15 @@ def _receive_file(name: str, blocks: Iterator[bytes], inbox: Inbox, received: Re
         return
     inbox.take_whole(path, blocks)
     received.files += 1
+
+
+def _field(blocks: Iterator[bytes]) -> str:
+    value = b""
+    for block in blocks:
+        value += block
+        if len(value) > FIELD_BYTES:
+            raise ValueError("field too long")
+    return value.decode("utf-8", "replace")
 
 
 def _data(events: Iterator[object]) -> Iterator[bytes]:
