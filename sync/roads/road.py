@@ -22,9 +22,9 @@ Done = Callable[[list[Staged]], None]
 Progress = Callable[[int], None]
 """Takes the number of bytes received since the last call; called in the thread that called `fetch`."""
 
-# What waits for the door is not on the disk yet: a cut costs a MiB of it, or a quarter of a second.
+# What waits for the door is not on the disk yet: a cut costs a MiB of it, or a tenth of a second.
 BATCH_BYTES = 1 << 20
-BATCH_LEAST_SECONDS = 0.25
+BATCH_LEAST_SECONDS = 0.1
 BATCH_MOST_FILES = 1000
 BATCH_MOST_BYTES = 64 << 20
 BATCH_MOST_SECONDS = 2.0

@@ -28,6 +28,8 @@ from sync.roads.staging import CHECKPOINT_BYTES, Staging
 
 _TICK_SECONDS = 0.2
 _END_SECONDS = 5.0
+# rsync checks by itself what it builds upon; the record is for another road after a cut.
+_NOTE_SECONDS = 1.0
 _READ_BYTES = 64 << 10
 _METADATA_BYTES = 4 << 20
 _FINISHED = re.compile(rb"=(\d+) (.*)")
@@ -198,6 +200,7 @@ class _Fetch:
         self.received_bytes = 0
         self.errors = ""
         self.failure: ShuxiangError | None = None
+        self._noted_at = time.monotonic()
         self._waiting = dict(self.wanted)
         self._here_bytes = sum(self.staging.length(file) for file in self.wanted.values())
         # rsync sends in the order of names: the large file it is at is among the first that have not come.
@@ -260,12 +263,17 @@ class _Fetch:
         """Record how far the large file is that comes now; end a source that sends more than the file has."""
         while self._large and self._large[-1].sha256 not in self._waiting:
             self._large.pop()
-        for file in self._large[-2:]:
-            if self.staging.note_written(file) > file.size_bytes:
+        coming = self._large[-2:]
+        for file in coming:
+            if self.staging.written_bytes(file) > file.size_bytes:
                 self.staging.forget(file.sha256)
                 self.failure = ContentError(
                     "E-SIZE", where=file.path, expected=file.size_bytes, found=f"> {file.size_bytes}"
                 )
+        if time.monotonic() - self._noted_at >= _NOTE_SECONDS:
+            for file in coming:
+                self.staging.note_written(file)
+            self._noted_at = time.monotonic()
 
 
 def _name(file: TreeFile) -> str:

@@ -27,6 +27,8 @@ from catalog.resource import is_sha256
 from sync.release import TreeFile
 
 CHECKPOINT_BYTES = 1 << 20
+# On a fast network a MiB is soon sent again, and flushing each one would be the slowest part of the road.
+CHECKPOINT_SECONDS = 0.05
 LOCK_SECONDS = 15.0
 _OFFSET_DIGITS = 20
 _OFFSET_SUFFIX = ".at"
@@ -54,6 +56,7 @@ class StagedFile:
         self._boot = boot
         self._checkpoint_bytes = checkpoint_bytes
         self._mark_handle: int | None = None
+        self._checked_at = time.monotonic()
         mark = _read_mark(path)
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -90,7 +93,10 @@ class StagedFile:
         """Take note that `count` bytes were appended."""
         self.offset += count
         if self.offset - self._durable >= self._checkpoint_bytes and self.offset < self.size_bytes:
-            self.checkpoint()
+            now = time.monotonic()
+            if now - self._checked_at >= CHECKPOINT_SECONDS:
+                self.checkpoint()
+                self._checked_at = time.monotonic()
 
     def restart(self) -> None:
         """Throw away what is here."""
@@ -182,18 +188,22 @@ class Staging:
 
     def length(self, file: TreeFile) -> int:
         """Return how many bytes of `file` are here."""
+        return min(self.written_bytes(file), file.size_bytes)
+
+    def written_bytes(self, file: TreeFile) -> int:
+        """Return how long the file at the place of `file` is, which may be more than it should."""
         try:
-            return min(self.path(file.sha256).stat().st_size, file.size_bytes)
+            return self.path(file.sha256).stat().st_size
         except FileNotFoundError:
             return 0
 
-    def note_written(self, file: TreeFile) -> int:
-        """Record, for a program that writes here by itself, how much of `file` is on the disk; return it."""
+    def note_written(self, file: TreeFile) -> None:
+        """Record, for a program that writes here by itself, how much of `file` is on the disk."""
         path = self.path(file.sha256)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return 0
+            return
         try:
             length = os.fstat(handle).st_size
             before = _read_mark(path)
@@ -205,7 +215,6 @@ class Staging:
                     durable.sync_data(mark)
                 finally:
                     os.close(mark)
-            return length
         finally:
             os.close(handle)
 

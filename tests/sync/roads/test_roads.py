@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from builders import sha256
 
 from catalog.blobs import Staged, hash_file
 from catalog.errors import ConfigError, ContentError, RoadError
@@ -66,6 +67,20 @@ def test_all_files_arrive_whole(open_road: Start, root: Path, tmp_path: Path) ->
         assert hash_file(item.path) == item.blob.sha256
     total = sum(file.size_bytes for file in files)
     assert total <= received <= 1.2 * total
+
+
+def test_a_file_whose_name_is_not_its_hash(open_road: Start, root: Path, tmp_path: Path) -> None:
+    blobs = grow_tree(root, small=3, large=0)
+    data = os.urandom(70_000)
+    path = tree.manifest_path("ab" * 32, "main", compressed=True)
+    manifest = TreeFile(path=path, size_bytes=len(data), sha256=sha256(data))
+    (root / path).parent.mkdir(parents=True)
+    (root / path).write_bytes(data)
+    absent = TreeFile(path=path.replace("main", "gone"), size_bytes=5, sha256="cd" * 32)
+    came, missed, _ = bring(open_road(), [manifest, absent, *blobs], tmp_path / "staging")
+    assert {item.blob.sha256 for item in came} == {file.sha256 for file in (manifest, *blobs)}
+    assert all(item.path.name == item.blob.sha256 == hash_file(item.path) for item in came)
+    assert [(one.file, one.error.code) for one in missed] == [(absent, "E-ROAD-MISSING")]
 
 
 def test_a_missing_file_is_told_and_the_others_come(open_road: Start, root: Path, tmp_path: Path) -> None:
