@@ -269,7 +269,7 @@ class _Record:
             name for place, name in enumerate(names) if name and (not place or name != names[place - 1])
         )
         if "lesson_no" not in values and len(self.out["path"]) > 1:
-            number = re.match(r"第([一二三四五六七八九十百]{1,5}|[0-9]{1,4})[课节]", self.out["path"][-1])
+            number = re.match(r"第([零一二三四五六七八九十百]{1,5}|[0-9]{1,4})[课节]", self.out["path"][-1])
             if number:
                 self.out["lesson_no"] = count(number.group(1))
 

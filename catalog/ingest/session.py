@@ -8,7 +8,6 @@ hash and goes on. Memory is bounded by the window of drafts in work, not by the 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.blobs import BlobStore, Staged
-from catalog.durable import storage
 from catalog.errors import ContentError, UsageError
 from catalog.ingest.archive import SOURCE_LIMITS, Archive
 from catalog.ingest.drafts import Draft, DraftMaker, finding_of
@@ -29,6 +27,7 @@ from catalog.ingest.locate import Locator
 from catalog.ingest.outcome import IngestResult, Progress, Scan
 from catalog.ingest.sniff import HEAD_BYTES, broken_claim, sniff_head, suffix_of
 from catalog.ingest.sources import Source, SourceFile, source_of
+from catalog.ingest.workplace import Workplace
 from catalog.library import Library, Reader
 from catalog.manifest import Bundle, is_bundle_id
 from catalog.resource import Resource
@@ -73,7 +72,7 @@ class IngestSession:
     ) -> None:
         """Open the source. `work` is a directory of our own on the filesystem of the blobs.
 
-        `source_name` replaces the folder's name in the ids of resources that have none. Raises `UsageError`
+        `source_name` replaces the name of the folder or list in the ids of resources that have none. Raises `UsageError`
         E-SOURCE, `ContentError` E-ARCHIVE… where the whole source is refused.
         """
         if not is_bundle_id(bundle):
@@ -84,20 +83,22 @@ class IngestSession:
         self._licence = licence
         self._default_state = default_state
         self._progress = progress
-        storage(lambda: work.mkdir(parents=True, exist_ok=True), work)
-        for leftover in work.iterdir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        self._work = Path(tempfile.mkdtemp(prefix="ingest-", dir=work))
         is_list = source.is_file() and source.suffix.lower() in LIST_SUFFIXES
-        self._source: Source = source_of(source.parent if is_list else source)
-        self._source_name = source_name or self._source.name
+        root = source.parent if is_list else source
+        self._source: Source = source_of(root)
+        self._work = Workplace(work)
+        self._source_name = source_name or (source.stem if is_list else self._source.name)
         self._locator = Locator(self._source.files, self._source.name)
-        self._lists = self._find_lists(source if is_list else sheet, source.parent if is_list else source)
+        try:
+            self._lists = self._find_lists(source if is_list else sheet, root)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the source and delete the working files."""
         self._source.close()
-        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.close()
 
     def __enter__(self) -> IngestSession:
         return self
@@ -146,7 +147,7 @@ class IngestSession:
         taken until then stays.
         """
         maker = self._maker()
-        intake = Intake(self._library, self._blobs, self._source, self._locator, self._place("run-"))
+        intake = Intake(self._library, self._blobs, self._source, self._locator, self._work.new("run-"))
         total = self._count()
         total_bytes = sum(file.size_bytes for file in self._source.files.values())
         tally = _Tally()
@@ -229,12 +230,9 @@ class IngestSession:
         local = [(file.path, self._local(file), "") for file in tops]
         return tuple(item for item in local if has_header(item[1]))
 
-    def _place(self, prefix: str) -> Path:
-        return Path(storage(lambda: tempfile.mkdtemp(prefix=prefix, dir=self._work), self._work))
-
     def _local(self, file: SourceFile) -> Path:
         """Return a copy of a list of the source, with its own name, below the work directory."""
-        target = self._place("list-") / file.name
+        target = self._work.new("list-") / file.name
         with self._source.open(file) as stream, target.open("wb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)
         return target

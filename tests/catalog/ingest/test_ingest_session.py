@@ -297,6 +297,17 @@ def test_a_source_that_is_not_there(tmp_path: Path, store: Store) -> None:
     assert caught.value.code == "E-SOURCE"
 
 
+def test_two_sessions_leave_each_others_files_alone(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("标题,学科\n甲,数学\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("文字")
+    with session(store, tmp_path) as one:
+        with session(store, tmp_path) as other:
+            other.scan()
+        assert one.run().added == 1
+    assert not any((store.directory / "staging" / "ingest").iterdir())
+
+
 KILLED = """
 import sys, time
 from pathlib import Path
