@@ -22,6 +22,7 @@ from catalog.manifest import Bundle
 from catalog.resource import Edition, File, Resource
 from catalog.search import index
 from catalog.search.record import records_of
+from webui.keepalive import keep_alive
 from webui.operations import BoxSettings, DiskSpace, Work
 
 PASSWORD = "a password of this test"
@@ -311,13 +312,15 @@ def village_school(directory: Path, *, grades: tuple[str, ...] = ("g1", "g2", "g
 
 def listening(app: Any, port: int, package_port: int) -> Any:
     """Return one waitress on both ports, as a box has it; call its `run()`."""
-    return waitress.create_server(
-        app,
-        listen=f"127.0.0.1:{port} 127.0.0.1:{package_port}",
-        threads=8,
-        connection_limit=300,
-        ident=None,
-        log_socket_errors=False,
+    return keep_alive(
+        waitress.create_server(
+            app,
+            listen=f"127.0.0.1:{port} 127.0.0.1:{package_port}",
+            threads=8,
+            connection_limit=300,
+            ident=None,
+            log_socket_errors=False,
+        )
     )
 
 

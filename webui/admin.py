@@ -29,6 +29,14 @@ ROOT = "/admin"
 AUDIT_SHOWN = 20
 REQUESTS_SHOWN = 50
 EARLIEST_YEAR, LATEST_YEAR = 2024, 2099
+_ACTIONS = {
+    "login": "登录",
+    "login refused": "登录被拒",
+    "logout": "退出",
+    "sync": "立即同步",
+    "clock": "校准",
+    "scope": "本校教材",
+}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -131,7 +139,8 @@ def routes(house: House) -> Blueprint:
         chosen = _scope_asked(house.scope())
         house.local.put("scope", chosen.to_json() if chosen else None)
         house.look_again()
-        return f"{len(chosen.stages)} stages, {len(chosen.grades)} grades, {len(chosen.editions)} editions"
+        editions = (f"{rule.subject}={rule.edition}" for rule in chosen.editions)
+        return " ".join((*sorted(chosen.stages), *sorted(chosen.grades), *editions))
 
     return blueprint
 
@@ -139,6 +148,7 @@ def routes(house: House) -> Blueprint:
 def _home(house: House, visit: Visit, page: Callable[..., Response]) -> Response:
     settings = house.settings
     words = visit.words
+    translate = house.translate[visit.language]
     disk = house.operations.disk()
     status = box_status(
         house.library,
@@ -178,7 +188,7 @@ def _home(house: House, visit: Visit, page: Callable[..., Response]) -> Response
             (
                 _moment(line.at, words.day(line.at.astimezone(CHINA).date())),
                 line.actor,
-                line.action,
+                translate(_ACTIONS.get(line.action, line.action)),
                 line.detail,
             )
             for line in house.local.audit_log(AUDIT_SHOWN)

@@ -114,14 +114,17 @@ def routes(house: House) -> Blueprint:
 def _narrow(
     branch: Branch, visit: Visit, translate: Translate, everything: bool
 ) -> tuple[list[Level], list[tuple[str, str]], Branch]:
-    """Return the rows of choices down to the first that is open, the choices made, and what is left."""
+    """Return the rows of choices down to the first that is open, the choices made, and what is left.
+
+    Where there is only one choice it is made.
+    """
     levels: list[Level] = []
     steps: list[tuple[str, str]] = []
     kept = [("all", "1")] if everything else []
     for name, title in TITLES.items():
         codes = branch.codes(name)
-        chosen = request.args.get(name)
-        if not codes or (name == "volume" and chosen is None and len(codes) == 1):
+        chosen = request.args.get(name) or (codes[0] if len(codes) == 1 else None)
+        if not codes or (name == "volume" and len(codes) == 1):
             break
         options = [
             Choice(

@@ -194,5 +194,6 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "保存": "Save",
         "恢复为全部": "Back to everything",
         "操作记录": "Log",
+        "登录被拒": "Login refused",
     }
 )

@@ -61,6 +61,7 @@ def serve(directory: Path, port: int, package_port: int) -> None:
     from catalog.library import Library
     from catalog.local import Local
     from webui.app import create_box_app
+    from webui.keepalive import keep_alive
     from webui.operations import BoxSettings, DiskSpace, Work
 
     class Operations:
@@ -101,14 +102,10 @@ def serve(directory: Path, port: int, package_port: int) -> None:
             blobs=directory / "blobs",
         ),
     )
-    waitress.serve(
-        app,
-        listen=f"{HOST}:{port} {HOST}:{package_port}",
-        threads=8,
-        connection_limit=300,
-        ident=None,
-        _quiet=True,
+    server = waitress.create_server(
+        app, listen=f"{HOST}:{port} {HOST}:{package_port}", threads=8, connection_limit=300, ident=None
     )
+    keep_alive(server).run()
 
 
 class Server:

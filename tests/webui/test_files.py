@@ -113,6 +113,24 @@ def test_harmless_types() -> None:
     assert not any(map(is_harmless, ("text/html", "image/svg+xml", "application/xhtml+xml", "", "text/xml")))
 
 
+def test_an_unchanged_file_keeps_the_connection(served: Any) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    path = f"/files/{sha256(film())}/x.mp4"
+    for wanted in (304, 304, 200, 304):
+        headers = {"If-None-Match": f'"{sha256(film())}"'} if wanted == 304 else {}
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        assert response.status == wanted and response.getheader("Connection") is None
+        response.read()
+        kept = connection.sock
+        assert kept is not None
+    connection.request("GET", path, headers={"If-None-Match": "*", "Connection": "close"})
+    response = connection.getresponse()
+    assert response.status == 304 and response.getheader("Connection") == "close"
+    response.read()
+    connection.close()
+
+
 def test_range_requests_on_one_connection(served: Any) -> None:
     data = film()
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
