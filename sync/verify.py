@@ -33,11 +33,10 @@ class VerifyResult:
     fetched_bytes: int
     failure: ShuxiangError | None = None
 
-    def raise_for_damage(self) -> None:
-        """Raise `StorageError` E-DAMAGED where damage remains."""
+    def damage(self) -> StorageError | None:
+        """Return the refusal E-DAMAGED where damage remains; its place says what kept the repair from it."""
         remains = self.damaged - self.repaired
-        if remains:
-            raise StorageError("E-DAMAGED", expected=0, found=remains, where=self.failure or "")
+        return StorageError("E-DAMAGED", expected=0, found=remains, where=self.failure or "") if remains else None
 
 
 def verify(

@@ -78,9 +78,7 @@ def sync(call: Call, source: str | None, dry_run: bool) -> None:
                 f"{result.seconds:.1f} s.",
             ),
         )
-        if result.failure is not None:
-            click.echo(result.failure.line(call.language), err=True)
-            click.get_current_context().exit(result.failure.exit_code)
+        call.end(result.failure)
 
 
 @box.command()
@@ -165,7 +163,7 @@ def verify(call: Call, repair: bool) -> None:
                 f"{result.checked} blobs checked, {result.damaged} damaged, {result.repaired} repaired.",
             ),
         )
-        result.raise_for_damage()
+        call.end(result.damage())
 
 
 @box.command()

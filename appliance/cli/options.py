@@ -15,6 +15,7 @@ import click
 
 from appliance.cli.bar import Bar
 from appliance.state import default_state
+from catalog.errors import ShuxiangError
 from catalog.progress import OnProgress, silent
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -42,6 +43,12 @@ class Call:
     def say(self, chinese: str, english: str) -> None:
         """Tell a person something on standard error, so that standard output stays the result."""
         click.echo(chinese if self.chinese else english, err=True)
+
+    def end(self, failure: ShuxiangError | None) -> None:
+        """End a command that has answered already: with the line and the exit status of what kept it from its end."""
+        if failure is not None:
+            click.echo(failure.line(self.language), err=True)
+            click.get_current_context().exit(failure.exit_code)
 
     def words(self, chinese: str, english: str) -> str:
         """Return the words in the reader's language."""

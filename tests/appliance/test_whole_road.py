@@ -192,7 +192,7 @@ def test_reindex_and_lost_index(county: County, tmp_path: Path) -> None:
     box = new_box(tmp_path / "box", county, county.http)
     call(box, "box", "sync")
     shutil.rmtree(box / "index")
-    call(box, "box", "search", "分数", code=22)
+    call(box, "box", "search", "分数", code=24)
     assert call(box, "box", "reindex")["resources"] == RESOURCES
     assert call(box, "box", "search", "分数")["total"] == RESOURCES
 
