@@ -7,6 +7,7 @@ Metric Units: 9,525 to a pixel of the 1280 × 720 slide. The places of the parts
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from html import escape
@@ -30,6 +31,7 @@ from appliance.demo.slides import (
 from appliance.demo.style import CARD, INK, LINE, PAPER, SOFT, accent, plain
 
 _PIXEL = 9525
+_SPACED = re.compile("(?<=[一-鿿]) (?=[0-9])|(?<=[0-9]) (?=[一-鿿])")
 _SANS, _KAI = "微软雅黑", "楷体"
 _DATE = (2026, 9, 1, 8, 0, 0)
 _MAIN = "http://schemas.openxmlformats.org/drawingml/2006/main"
@@ -162,7 +164,7 @@ class _Shapes:
                 f'<a:p><a:pPr algn="{align}"{indent}><a:lnSpc><a:spcPct val="125000"/></a:lnSpc>'
                 f'<a:spcAft><a:spcPts val="{600 if bullet else 300}"/></a:spcAft>{mark}</a:pPr>'
                 f'<a:r><a:rPr lang="zh-CN" sz="{points}" b="{int(bold)}">{_fill(colour)}<a:latin typeface="{font}"/>'
-                f'<a:ea typeface="{font}"/></a:rPr><a:t>{escape(plain(line.strip("　")))}</a:t></a:r></a:p>'
+                f'<a:ea typeface="{font}"/></a:rPr><a:t>{escape(_set(line))}</a:t></a:r></a:p>'
             )
         self.parts.append(
             f"<p:sp>{self._open(name, _TEXT_BOX)}<p:spPr>{_place(box)}"
@@ -170,6 +172,11 @@ class _Shapes:
             f'<a:bodyPr wrap="square" lIns="0" tIns="0" rIns="0" bIns="0" anchor="{anchor}"><a:normAutofit/></a:bodyPr>'
             f"<a:lstStyle/>{''.join(paragraphs)}</p:txBody></p:sp>"
         )
+
+
+def _set(line: str) -> str:
+    """Return `line` as it is typed: office programs space Chinese and Latin apart by themselves."""
+    return _SPACED.sub("", plain(line.strip("　")))
 
 
 def _fill(colour: str) -> str:

@@ -79,7 +79,7 @@ def pdf(pages: Sequence[bytes]) -> bytes:
         return run(["rsvg-convert", "--format", "pdf", *paths])
 
 
-def speech(words: str, *, words_per_minute: int = 190, pitch: int = 46) -> bytes:
+def speech(words: str, *, words_per_minute: int = 210, pitch: int = 46) -> bytes:
     """Return `words` (Mandarin) spoken, as a WAV of 22,050 Hz, one channel, 16 bits."""
     command = ["espeak-ng", "-v", "cmn", "-s", str(words_per_minute), "-p", str(pitch), "--stdout"]
     return run(command, data=words.encode())
@@ -142,7 +142,7 @@ def film(slides: Sequence[tuple[bytes, float]], wav: bytes) -> bytes:
         out = folder / "lesson.mp4"
         command = (
             f"ffmpeg -v error -y -f concat -safe 0 -i {folder}/slides.txt -i {folder}/speech.wav "
-            f"-vf fps={FRAMES_PER_SECOND},format=yuv420p -c:v libx264 -profile:v main -preset superfast "
+            f"-vf format=yuv420p,fps={FRAMES_PER_SECOND} -c:v libx264 -profile:v main -preset superfast "
             f"-tune stillimage -crf 21 -g {FRAMES_PER_SECOND * 5} -threads 1 -c:a aac -b:a 48k -ac 1 -shortest "
             "-movflags +faststart"
         ).split()

@@ -126,7 +126,8 @@
     byId('task').innerHTML = '涂色部分是它的几分之几？';
     question = { hint: '先数一共平均分成几份（分母），再数涂色的有几份（分子）。' };
     function put(above, below) {
-      if (above > 0 && below > above && !seen[above + '/' + below]) { seen[above + '/' + below] = true; list.push(choice(above, below)); }
+      var same = above * parts === taken * below && below !== parts;
+      if (above > 0 && below > above && !same && !seen[above + '/' + below]) { seen[above + '/' + below] = true; list.push(choice(above, below)); }
     }
     put(taken, parts);
     put(parts - taken, parts);
