@@ -15,7 +15,6 @@ from typing import Any
 
 from appliance import state
 from appliance.config import CONFIG_NAME, BoxConfig, write_config
-from appliance.identity import create_identity, read_identity
 from catalog.blobs import BlobStore, SpaceReserve
 from catalog.clock import Clock, display_time, is_plausible, system_clock, trusted_time
 from catalog.errors import ConfigError
@@ -73,6 +72,7 @@ class Box:
     @classmethod
     def create(cls, directory: Path, new: NewBox) -> Box:
         """Make a new box at `directory`: its key, its trust root, its configuration (written last)."""
+        from appliance.identity import create_identity
         from sync.accept import pin_root, read_fingerprint, write_pinned_root
 
         if new.root is None and new.fingerprint is None:
@@ -108,6 +108,8 @@ class Box:
         """The box's id: 32 hex digits. Kept in `local.db`, so that serving need not load cryptography."""
         found = self.local.get(BOX_ID)
         if found is None:
+            from appliance.identity import read_identity
+
             found = read_identity(self.directory / KEY_NAME)
             self.local.put(BOX_ID, found)
         return str(found)

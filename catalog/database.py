@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING
 
 from catalog.durable import storage_error
 from catalog.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 class Connections:
@@ -69,22 +72,39 @@ class Connections:
             self._local = threading.local()
 
 
-def migrate(connection: sqlite3.Connection, known: Migrations, where: object) -> None:
-    """Bring the database up to `known`; raise `ConfigError` E-STATE-VERSION where a newer program wrote it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The steps that made the tables of one database, in order; a step that was released never changes."""
+
+    name: str
+    steps: Mapping[str, Callable[[Database], None]]
+
+
+def migrate(connection: sqlite3.Connection, schema: Schema, where: object) -> None:
+    """Bring the database up to `schema`; raise `ConfigError` E-STATE-VERSION where a newer program wrote it.
+
+    sqlite-utils is loaded only where there is a step to take: opening a database is on every command's way.
+    """
     with database_errors(Path(str(where))):
-        db = Database(connection, execute_plugins=False)
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
-        if Migrations.migrations_table in tables:
-            applied = {item.name for item in known.applied(db)}
-            pending = {item.name for item in known.pending(db)}
-            ours = {item.name for item in known._migrations}
-            if applied - ours:
-                raise ConfigError("E-STATE-VERSION", where=where, expected=max(ours), found=max(applied))
-            if not pending:
-                return
-        known.apply(db)
+        applied = _applied(connection, schema)
+        if applied - schema.steps.keys():
+            raise ConfigError("E-STATE-VERSION", where=where, expected=max(schema.steps), found=max(applied))
+        if applied == schema.steps.keys():
+            return
+        from sqlite_utils import Database, Migrations
+
+        migrations = Migrations(schema.name)
+        for name, step in schema.steps.items():
+            migrations(name=name)(step)
+        migrations.apply(Database(connection, execute_plugins=False))
+
+
+def _applied(connection: sqlite3.Connection, schema: Schema) -> set[str]:
+    """Return the steps that this database has, as sqlite-utils notes them."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone() is None:
+        return set()
+    rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (schema.name,))
+    return {name for (name,) in rows}
 
 
 @contextmanager

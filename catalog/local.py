@@ -11,18 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlite_utils import Database, Migrations
+from catalog.database import Connections, Schema, migrate
 
-from catalog.database import Connections, migrate
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 AUDIT_KEPT = timedelta(days=400)
 
-migrations = Migrations("local")
 
-
-@migrations(name="0001-local")
 def _tables(db: Database) -> None:
     for statement in (
         "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -35,6 +33,9 @@ def _tables(db: Database) -> None:
         "CREATE TABLE audit (number INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL)",
     ):
         db.execute(statement)
+
+
+SCHEMA = Schema(name="local", steps={"0001-local": _tables})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class Local:
         """Open or create the database at `path`."""
         local = cls(path)
         try:
-            migrate(local._connections.mine(), migrations, path)
+            migrate(local._connections.mine(), SCHEMA, path)
         except BaseException:
             local.close()
             raise

@@ -15,7 +15,7 @@ from catalog.database import Connections, migrate
 from catalog.errors import ConfigError
 from catalog.library.entries import BundleState, Counts, Entry, Generation, Lesson, Shelf, Unit
 from catalog.library.reader import Reader
-from catalog.library.schema import migrations
+from catalog.library.schema import SCHEMA
 from catalog.library.writer import Writer
 
 __all__ = [
@@ -46,7 +46,7 @@ class Library:
             raise ConfigError("E-STATE-MISSING", where=path)
         library = cls(path)
         try:
-            migrate(library._connections.mine(), migrations, path)
+            migrate(library._connections.mine(), SCHEMA, path)
         except BaseException:
             library.close()
             raise

@@ -8,12 +8,14 @@ blob without a row does not exist for any reader.
 
 from __future__ import annotations
 
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING
 
-migrations = Migrations("library")
+from catalog.database import Schema
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
-@migrations(name="0001-catalogue")
 def _catalogue(db: Database) -> None:
     for statement in (
         "CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
@@ -58,7 +60,6 @@ def _catalogue(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0002-ingest")
 def _ingest(db: Database) -> None:
     """What the hub already did, so that an ingest goes on where it was and does nothing twice."""
     db.execute(
@@ -69,3 +70,6 @@ def _ingest(db: Database) -> None:
         "CREATE TABLE source_files (path TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL,"
         " mtime_ns INTEGER NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID"
     )
+
+
+SCHEMA = Schema(name="library", steps={"0001-catalogue": _catalogue, "0002-ingest": _ingest})
