@@ -34,6 +34,7 @@ class Locator:
             self._by_name[name].append(path)
             self._by_stem[PurePosixPath(name).stem].append(path)
         self.packages = _package_folders(files)
+        self._package_set = frozenset(self.packages)
         self.is_package = any(start in files for start in _STARTS)
 
     def find(self, cell: str, *, beside: str = "") -> SourceFile | str:
@@ -78,7 +79,12 @@ class Locator:
 
     def package_of(self, path: str) -> str | None:
         """Return the package folder in which the file at `path` lies."""
-        return next((folder for folder in self.packages if path.startswith(f"{folder}/")), None)
+        place = path.find("/")
+        while self._package_set and place >= 0:
+            if path[:place] in self._package_set:
+                return path[:place]
+            place = path.find("/", place + 1)
+        return None
 
     def _at(self, path: str, beside: str) -> SourceFile | str | None:
         for candidate in (f"{beside}/{path}" if beside else path, path):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from catalog.errors import UsageError
+from catalog.errors import ContentError, UsageError
 from catalog.ingest.archive import SOURCE_LIMITS, Archive, Member
 from catalog.ingest.findings import WARNING, Finding
 from catalog.ingest.sniff import PACKAGE, sniff
@@ -22,6 +22,8 @@ from catalog.resource import is_file_name
 _RUBBISH = frozenset(
     ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 )
+
+_OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".iso")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ def source_of(path: Path) -> Source:
         raise UsageError("E-SOURCE", where=path)
     if path.suffix.lower() == ".zip" and sniff(path, path.name) != PACKAGE:
         return ArchiveSource(path)
+    if path.suffix.lower() in _OTHER_ARCHIVES:
+        raise ContentError("E-ARCHIVE", where=path.name, expected=".zip", found=path.suffix)
     return FolderSource(path.parent, only=path.name)
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ingest_material import session, workbook
 from openpyxl import load_workbook
 
-from catalog.errors import UsageError
+from catalog.errors import ContentError, UsageError
 from catalog.ingest.drafts import DraftMaker, Rejected
 from catalog.ingest.headers import FIELDS
 from catalog.ingest.locate import Locator
@@ -295,6 +295,16 @@ def test_a_source_that_is_not_there(tmp_path: Path, store: Store) -> None:
     with pytest.raises(UsageError) as caught:
         session(store, tmp_path / "nothing")
     assert caught.value.code == "E-SOURCE"
+
+
+@pytest.mark.parametrize("name", ["broken.zip", "other.rar"])
+def test_an_archive_that_cannot_be_read_is_refused_as_a_whole(
+    tmp_path: Path, store: Store, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04 nothing more")
+    with pytest.raises(ContentError) as caught:
+        session(store, tmp_path / name)
+    assert (caught.value.code, caught.value.exit_code) == ("E-ARCHIVE", 10)
 
 
 def test_two_sessions_leave_each_others_files_alone(tmp_path: Path, store: Store) -> None:
