@@ -15,6 +15,7 @@ from appliance import state
 from appliance.config import CONFIG_NAME, HubConfig, write_config
 from catalog.blobs import BlobStore
 from catalog.clock import Clock, system_clock
+from catalog.collect import collect_unused
 from catalog.errors import ConfigError, ContentError
 from catalog.ingest.session import IngestSession
 from catalog.library import Library
@@ -172,7 +173,7 @@ class Hub:
         """Sign and publish the library as it is."""
         keys = load_keys(self.directory / "keys")
         with state.locked(self.directory, "publish") as hold:
-            return publish(
+            result = publish(
                 self.library,
                 self.blobs,
                 self.directory,
@@ -182,6 +183,9 @@ class Hub:
                 roads=self.roads(),
                 progress=both(progress, hold.show),
             )
+            # What a new edition of a lesson replaced stays only as long as a kept release names it.
+            collect_unused(self.library, self.blobs)
+            return result
 
     def renew(self) -> None:
         """Sign the timestamp anew where it is older than a day; a hub that has published nothing has none."""

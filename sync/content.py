@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.blobs import Blob, BlobStore, Refusal, Staged
+from catalog.blobs import BlobStore, Refusal, Staged
+from catalog.collect import delete_blobs
 from catalog.fit import Fit, Want, fit, rank
 from catalog.library import Generation, Library, Reader, Shelf
 from catalog.library.rows import places_of
@@ -21,7 +22,6 @@ from sync.catalogue import BundleChange
 from sync.plan import BundleDelta, Plan, plan_content
 
 Door = Callable[[list[Staged]], list[Refusal]]
-_COLLECT_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +144,7 @@ def collect(library: Library, blobs: BlobStore, fitted: Fit, room_bytes: int) ->
             for blob in reader.blobs():
                 if blob.sha256 not in fitted.keep and blob.sha256 not in serving:
                     doomed[blob.sha256] = blob
-    return _delete(library, blobs, list(doomed.values()))
-
-
-def _delete(library: Library, blobs: BlobStore, doomed: Sequence[Blob]) -> int:
-    freed = 0
-    for start in range(0, len(doomed), _COLLECT_BATCH):
-        batch = doomed[start : start + _COLLECT_BATCH]
-        with library.writing() as writer:
-            writer.remove_blobs(blob.sha256 for blob in batch)
-        freed += blobs.delete(batch)
-    return freed
+    return delete_blobs(library, blobs, list(doomed.values()))
 
 
 def _subscribed(reader: Reader, wishes: ContentWishes) -> set[int]:

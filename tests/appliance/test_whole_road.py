@@ -217,6 +217,7 @@ def test_a_changed_release_reaches_the_box(tmp_path: Path) -> None:
     assert published["release"] == 2 and published["published"]
     done = call(box, "box", "sync")
     assert done["release"] == 2 and done["fetched_blobs"] == 2
+    assert len(hashes(hub)) == 6, "what nothing names any more is collected"
     assert call(box, "box", "search", "修订")["total"] == 1
 
 
