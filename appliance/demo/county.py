@@ -59,7 +59,7 @@ def write_county(directory: Path, progress: Progress = lambda item, done, total:
     durable.make_directory(source)
     durable.write_file(stamp, json.dumps(wanted).encode())
 
-    sheets, jobs = _contents()
+    sheets, jobs = contents()
     missing = [job for job in jobs if not all((source / path).exists() for path in job.paths)]
     lock = threading.Lock()
     done = len(jobs) - len(missing)
@@ -91,7 +91,7 @@ def write_county(directory: Path, progress: Progress = lambda item, done, total:
     )
 
 
-def _contents() -> tuple[list[tuple[str, list[Row]]], list[Job]]:
+def contents() -> tuple[list[tuple[str, list[Row]]], list[Job]]:
     """Return the sheets of the list and the jobs that make the files they name; long jobs come first."""
     parts = {"一周课程": week_holdings(), "古诗诵读": poem_holdings(), "口算与图片": practice_holdings()}
     jobs = [job for _, made in parts.values() for job in made]

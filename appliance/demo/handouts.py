@@ -76,6 +76,24 @@ class Sheet:
             height + 22,
         )
 
+    def board(self, lesson: Lesson) -> None:
+        """Draw what shall stand on the blackboard: the lesson's name, its figure, the main lines of its slides."""
+        width, height = _RIGHT - _LEFT, 236
+        body = [
+            f'<rect width="{width}" height="{height}" rx="10" fill="#3f5f52" stroke="#8a6a4b" stroke-width="8"/>',
+            text(width / 2, 48, lesson.name, 24, fill="#ffffff", weight="500", anchor="middle"),
+            '<g transform="translate(24 70) scale(0.36)"><rect x="-8" y="-8" width="536" height="436" rx="20" '
+            f'fill="#fffdf8"/>{lesson.slides[0].figure}</g>',
+        ]
+        y = 88.0
+        for line in [line.strip("　") for slide in lesson.slides[1:] for line in slide.lines]:
+            shape, below = paragraph(250, y, line, 16, width - 280, leading=1.75, fill="#f3efe2")
+            if below > height + 8:
+                break
+            body.append(shape)
+            y = below
+        self.drawing("".join(body), height + 20)
+
     def lines(self, count: int, *, indent: float = 34) -> None:
         """Set `count` lines to write on."""
         for _ in range(count):
@@ -147,8 +165,8 @@ def plan(lesson: Lesson) -> list[bytes]:
     )
     sheet.heading("教学过程")
     sheet.table([(f"{step.name}\n{step.minutes} 分钟", step.text) for step in lesson.steps])
-    sheet.heading("板书设计", keep=230)
-    sheet.figure(lesson.slides[0].figure, width=240)
+    sheet.heading("板书设计", keep=240)
+    sheet.board(lesson)
     sheet.heading("教学反思", keep=110)
     sheet.lines(3, indent=0)
     return sheet.pages()

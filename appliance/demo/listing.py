@@ -70,7 +70,7 @@ def write_list(sheets: Sequence[tuple[str, Sequence[Row]]]) -> bytes:
 
 def _fill(sheet: Worksheet, rows: Sequence[Row]) -> None:
     width = len(_COLUMNS)
-    thin = Side(style="thin", color="C9C9C9")
+    thin, small = Side(style="thin", color="C9C9C9"), Font(name="宋体", size=10)
     border = Border(left=thin, right=thin, top=thin, bottom=thin)
     for line, text, size in ((1, _TITLE, 16), (2, _NOTE, 10)):
         sheet.merge_cells(start_row=line, start_column=1, end_row=line, end_column=width)
@@ -87,10 +87,9 @@ def _fill(sheet: Worksheet, rows: Sequence[Row]) -> None:
         sheet.column_dimensions[get_column_letter(column)].width = letters
     for number, row in enumerate(rows, 1):
         for column, content in enumerate(_cells(number, row), 1):
-            entry = sheet.cell(_HEADER_ROW + number, column)
-            entry.value = content
-            entry.border = border
-            entry.font = Font(name="宋体", size=10)
+            if content is not None:
+                entry = sheet.cell(_HEADER_ROW + number, column)
+                entry.value, entry.border, entry.font = content, border, small
     _merge_units(sheet, rows)
     sheet.freeze_panes = f"A{_HEADER_ROW + 1}"
 

@@ -106,8 +106,7 @@ MATHEMATICS: tuple[Lesson, ...] = (
             Question(
                 text="把正方形纸平均分成 4 份，你能想出几种折法？画下来，并涂出 {1/4}。",
                 answer="三种以上。",
-                figure=folded_squares(),
-                space=0,
+                space=4,
             ),
             Question(
                 text="和家人说一说：吃饭时分饼、分西瓜，什么时候可以用 {1/4} 表示？",
