@@ -1,0 +1,176 @@
+"""Takes the pictures in `docs/pictures/` from the real pages of the sample county: a serving box and a serving hub.
+
+`make docs` runs this after `docs/make_tables.py`. The lessons are kept in `build/docs/county` and the hub and the box
+are made anew each time, so that the staff pages always show the same first batch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from openpyxl import Workbook
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from appliance.demo.county import FOLDER
+from appliance.demo.run import COUNTY, LOOPBACK, Demo, running_county
+from appliance.processes import service
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PICTURES = REPOSITORY / "docs" / "pictures"
+STATE = REPOSITORY / "build" / "docs"
+SIZES = {360: 640, 1024: 768, 1920: 1080}
+MAX_BYTES = 200_000
+MAX_ALL_BYTES = 3_000_000
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+BATCH_NAME = "第二批（供应商交来）"
+HEADER = ("编号", "标题", "学段", "年级", "学科", "版本", "册次", "单元", "课", "类型", "文件", "授权")
+
+
+def main() -> None:
+    """Build the county, open its pages at three sizes and save what they look like."""
+    for made in ("hub", "box", "batch"):
+        shutil.rmtree(STATE / made, ignore_errors=True)
+    PICTURES.mkdir(exist_ok=True)
+    with running_county(STATE, lambda _: None, _tell) as county, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        with service(county.box, "box", "serve", "--host", LOOPBACK, "--port", "0") as box:
+            take_box(chromium, box["address"])
+        take_hub(chromium, county, supplier_batch(STATE / COUNTY / FOLDER, STATE / "batch"))
+        chromium.close()
+    all_bytes = sum(path.stat().st_size for path in PICTURES.glob("*.png"))
+    _tell("", f"{PICTURES.relative_to(REPOSITORY)}: {all_bytes / 1e6:.1f} MB")
+    if all_bytes > MAX_ALL_BYTES:
+        sys.exit(f"pictures are {all_bytes} bytes, {MAX_ALL_BYTES} are allowed")
+
+
+def take_box(browser: Browser, address: str) -> None:
+    """Take the pages that a classroom sees."""
+    math = "stage=primary&grade=g3&subject=math&edition=pep&volume=a"
+    pages = {
+        "box-home": "/",
+        "box-browse": "/browse?stage=primary&grade=g3",
+        "box-book": f"/book?{math}",
+        "box-search": f"/search?q={quote('分数')}",
+        "box-video": "/r/" + first_id(address, "几分之一", "video"),
+        "box-courseware": "/r/" + first_id(address, "几分之一", "courseware"),
+        "box-game": "/r/" + first_id(address, "分数乐园", ""),
+        "box-away": "/r/" + first_id(address, "分数乘分数", "video", cached=0),
+    }
+    for width in SIZES:
+        with opened(browser, width) as page:
+            for name, path in pages.items():
+                page.goto(address + path, wait_until="networkidle")
+                if name == "box-video":
+                    page.evaluate("document.querySelector('video').currentTime = 20")
+                    page.wait_for_timeout(700)
+                save(page, f"{name}-{width}")
+
+
+def take_hub(browser: Browser, county: Demo, batch: list[Path]) -> None:
+    """Take the three pages of county staff while a batch goes through them."""
+    with opened(browser, 1024) as page:
+        log_in(page, county)
+        page.goto(f"{county.hub_address}/hub/take")
+        page.set_input_files("#files", [str(path) for path in batch])
+        page.click("#upload button[type=submit]")
+        page.wait_for_selector(".decide form", timeout=60_000)
+        found = page.url
+    pages = {"hub-home": f"{county.hub_address}/hub/", "hub-take": f"{county.hub_address}/hub/take", "hub-findings": found}
+    _take_staff(browser, county, pages)
+    with opened(browser, 1024) as page:
+        log_in(page, county)
+        page.goto(found)
+        page.click(".decide form button")
+        page.wait_for_selector("a[href='/hub/publish'].main", timeout=60_000)
+        page.goto(f"{county.hub_address}/hub/publish")
+        page.wait_for_selector("form[action='/hub/publish'] button", timeout=60_000)
+    _take_staff(browser, county, {"hub-publish": f"{county.hub_address}/hub/publish"})
+
+
+def _take_staff(browser: Browser, county: Demo, pages: dict[str, str]) -> None:
+    for width in SIZES:
+        with opened(browser, width) as page:
+            log_in(page, county)
+            for name, address in pages.items():
+                page.goto(address, wait_until="networkidle")
+                save(page, f"{name}-{width}")
+
+
+def supplier_batch(source: Path, directory: Path) -> list[Path]:
+    """Write a small batch as a supplier hands it over, three of its rows wrong; return the list and its files."""
+    directory.mkdir(parents=True)
+    files = []
+    for number, path in enumerate(sorted(source.rglob("*.pdf"))[:8], start=1):
+        copy = directory / f"期末复习{number}.pdf"
+        shutil.copyfile(path, copy)
+        files.append(copy)
+    empty = directory / "口算比赛.mp4"
+    empty.touch()
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "期末复习"
+    sheet.append(HEADER)
+    place = ("小学", "三年级", "数学", "人教版", "上册", "总复习")
+    for number, file in enumerate(files, start=1):
+        kind = "复习单" if number == 5 else "教案" if number % 2 else "习题"
+        sheet.append((f"fx-{number}", f"期末复习（{number}）", *place, f"第{number}课时", kind, file.name, "县级授权"))
+    sheet.append(("fx-9", "口算比赛", *place, "口算", "微课", empty.name, "县级授权"))
+    sheet.append(("fx-10", "应用题集锦", *place, "应用题", "习题", "应用题集锦.pdf", "县级授权"))
+    sheet.append(("fx-3", "重复的一行", *place, "第3课时", "习题", files[2].name, "县级授权"))
+    sheet_path = directory / f"{BATCH_NAME}.xlsx"
+    book.save(sheet_path)
+    return [sheet_path, *files, empty]
+
+
+def log_in(page: Page, county: Demo) -> None:
+    """Log in to the staff pages."""
+    page.goto(f"{county.hub_address}/hub/")
+    page.fill("input[name=user]", county.user)
+    page.fill("input[name=password]", county.password)
+    page.click("button[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+
+def first_id(address: str, words: str, kind: str, *, cached: int = 1) -> str:
+    """Return the id of the first hit of a search on the box."""
+    query = f"q={quote(words)}&cached={cached}&per_page=1" + (f"&kind={kind}" if kind else "")
+    with urlopen(f"{address}/api/v1/search?{query}") as answer:
+        return str(json.load(answer)["hits"][0]["id"])
+
+
+@contextmanager
+def opened(browser: Browser, width: int) -> Iterator[Page]:
+    """Open a page in Chinese, `width` pixels wide."""
+    context = browser.new_context(
+        viewport={"width": width, "height": SIZES[width]}, locale="zh-CN", timezone_id="Asia/Shanghai"
+    )
+    yield context.new_page()
+    context.close()
+
+
+def save(page: Page, name: str) -> None:
+    """Save what the window shows as a PNG of a palette, with as many colours as the limit allows."""
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for colours in (256, 128, 64, 32):
+        out = io.BytesIO()
+        shot.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        if out.tell() <= MAX_BYTES:
+            break
+    (PICTURES / f"{name}.png").write_bytes(out.getvalue())
+
+
+def _tell(chinese: str, english: str) -> None:
+    print(english, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
