@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
+from functools import cache
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -20,7 +21,6 @@ FAILURES_ALLOWED = 5
 WINDOW_SECONDS = 300.0
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _EVERYWHERE = "everywhere"
-_NOBODY = generate_password_hash("nobody")
 
 
 def set_password(local: Local, account: str, password: str) -> None:
@@ -47,8 +47,13 @@ def has_password(local: Local) -> bool:
 def is_right_password(local: Local, account: str, password: str) -> bool:
     """Return whether the password is right, in the same time for an account that does not exist."""
     stored = local.get(f"password:{account}") if account in ACCOUNTS else None
-    right = check_password_hash(stored or _NOBODY, password[:200])
+    right = check_password_hash(stored or _nobody(), password[:200])
     return right and stored is not None
+
+
+@cache
+def _nobody() -> str:
+    return generate_password_hash("nobody")
 
 
 class LoginGate:

@@ -7,10 +7,10 @@ the page layer may keep it as long as that key stands.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +23,7 @@ from catalog.finder import Finder
 from catalog.library import Library, Reader
 from catalog.local import Local
 from catalog.scope import EVERYTHING, Scope
-from webui.bookcase import Bookcase
+from webui.bookcase import BookCard, Bookcase
 from webui.english import ENGLISH
 from webui.forms import FormTokens
 from webui.i18n import LANGUAGES, accepted_language, chosen_language, environments, translator
@@ -32,6 +32,7 @@ from webui.static_files import StaticFiles
 from webui.words import Words
 
 LOOK_AGAIN_SECONDS = 1.0
+COVERS_KEPT = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,7 @@ class House:
             )
 
         for environment in made.values():
+            environment.globals["cover"] = _cover(environment)
             environment.globals.update(
                 css=self.static.address("shuxiang.css"),
                 glyphs=sheet,
@@ -214,6 +216,16 @@ class House:
                 title=translate(told.title),
                 text=translate(told.text),
             )
+
+
+def _cover(environment: Environment) -> Callable[[BookCard, str], Markup]:
+    """Return the drawing of a book's cover, done once for each book: a page shows up to a hundred."""
+
+    @lru_cache(maxsize=COVERS_KEPT)
+    def cover(item: BookCard, carry_more: str) -> Markup:
+        return Markup(environment.get_template("cover.html").render(item=item, carry_more=carry_more))
+
+    return cover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from webui.i18n import accepted_language, chosen_language
 
 PUBLIC = ("/browse", "/book", "/search", "/r/")
 LONGEST_QUERY = 1000
-GZIP_LEVEL = 4
+GZIP_LEVEL = 3
 SMALLEST_GZIP_BYTES = 400
 WECHAT = "MicroMessenger"
 
