@@ -162,6 +162,7 @@ def _batch_page(console: Console, job: Job) -> Response:
         bundle_title=job.bundle_title,
         unpublished=_unpublished(console, job),
         arrived=_arrived(console, job) if job.state == DONE else [],
+        samples=found.samples if job.state == REVIEW else (),
         folders=found.folders[:SHOWN],
         unknown_words=sorted(found.words, key=lambda word: -word[2])[:SHOWN],
         groups=findings.grouped(found.findings),

@@ -82,6 +82,7 @@ class Console:
                 hub_css=self.static.address("hub.css"),
                 script=self.static.address("hub.js"),
                 glyphs=self.static.address("glyphs.svg"),
+                icon=self.static.address("icon.png"),
                 hub_name=self.settings.name,
             )
         return made

@@ -19,6 +19,8 @@ from webui.hub.operations import HubOperations, IngestRequest
 from webui.hub.uploads import CONTENT
 from webui.hub.worker import Work
 
+SAMPLES = 12
+
 
 class Desk:
     """Does the work of `jobs` by `operations`."""
@@ -38,7 +40,12 @@ class Desk:
             scan = session.scan()
         findings.keep(
             self._jobs.folder_of(job),
-            Found(findings=scan.findings, folders=scan.folders, words=scan.unknown_words),
+            Found(
+                findings=scan.findings,
+                folders=scan.folders,
+                words=scan.unknown_words,
+                samples=findings.samples_of(_lists(job, scan.lists), scan.rejected_rows, SAMPLES),
+            ),
             scan.rejected_rows,
         )
         counts = Counts(
@@ -109,3 +116,11 @@ class Desk:
             work=self._jobs.folder_of(job) / "work",
             source_name=job.bundle if Path(job.source).name == CONTENT else None,
         )
+
+
+def _lists(job: Job, names: tuple[str, ...]) -> list[Path]:
+    """Return where the lists of a batch lie, as far as they are files of their own (not inside an archive)."""
+    source = Path(job.source)
+    if job.sheet:
+        return [Path(job.sheet)]
+    return [source / name for name in names] if source.is_dir() else []

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from catalog.curriculum import RAW_PREFIX
 from catalog.messages import MESSAGES
-from catalog.resource import Resource
 from webui.hub.jobs import BATCH, CLOSED, DONE, FAILED, INGEST, PUBLISH, RECEIVING, REVIEW, SCAN, Failure, Job
 from webui.words import Words, kind_glyph, subject_class, subject_glyph
 
@@ -126,13 +125,13 @@ class HubWords(Words):
             found=failure.found,
         )
 
-    def colour(self, resource: Resource) -> str:
-        """Return the name of the colour of the resource's subject."""
-        return subject_class(resource.subject)
+    def subject_colour(self, subject: str | None) -> str:
+        """Return the name of the colour that stands for the subject."""
+        return subject_class(subject)
 
-    def sign(self, resource: Resource) -> str:
-        """Return the name of the drawn sign of the resource: its kind's, or its subject's."""
-        return kind_glyph(resource.kind) if resource.kind else subject_glyph(resource.subject)
+    def drawn(self, kind: str | None, subject: str | None) -> str:
+        """Return the name of the drawn sign: the kind's, or where none is said the subject's."""
+        return kind_glyph(kind) if kind else subject_glyph(subject)
 
     def column(self, name: str) -> str:
         """Return what a column is called: a finding may name it by its field."""
