@@ -26,6 +26,7 @@ from webui.words import Words, subject_class
 
 PLAYED = ("video/mp4", "video/webm", "video/ogg", "video/quicktime")
 MOST_MATES = 40
+PAGES_SHOWN = 40
 _ROLE_WORDS = {"source": "原件", "play": "播放件"}
 
 
@@ -104,7 +105,8 @@ def routes(house: House) -> Blueprint:
             entry = _entry(reader, resource_id)
         if entry is None:
             raise _missing()
-        if not entry.current and resource_id not in house.requested():
+        wanting = not entry.current or _left_out(entry)
+        if wanting and resource_id not in house.requested():
             house.operations.request_resource(resource_id)
             house.look_again()
         return redirect(f"/r/{resource_id}{visit.carry}", 303)
@@ -150,7 +152,8 @@ def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
         summary=" · ".join(part for part in summary if part),
         crumbs=_crumbs(resource, visit, translate("书架")),
         requested=resource.id in house.requested(),
-        token=house.tokens.make(f"request {resource.id}", house.today()) if not entry.cached else "",
+        token=house.tokens.make(f"request {resource.id}", house.today()),
+        left_out=[file.name for file in _left_out(entry)],
         size=words.size(sum(file.size_bytes for file in resource.files)) if resource.files else "",
         colour=subject_class(resource.subject),
         videos=[[Source(url=file_url(file), media_type=_video_type(file)) for file in film]] if film else [],
@@ -161,7 +164,8 @@ def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
         pictures=[Source(url=file_url(file), media_type=file.media_type) for file in pictures[:1]]
         if not film and not entry.files_of("page")
         else [],
-        pages=[file_url(file) for file in entry.files_of("page")],
+        pages=[file_url(file) for file in entry.files_of("page")[:PAGES_SHOWN]],
+        page_count=len(entry.files_of("page")),
         downloads=_downloads(entry, words, [translate(_ROLE_WORDS[role]) for role in ("source", "play")]),
         wechat=WECHAT in request.headers.get("User-Agent", ""),
         facts=facts_of(resource, words, translate),
@@ -195,11 +199,24 @@ def _tracks(entry: Entry, words: Words) -> list[Track]:
 
 def _downloads(entry: Entry, words: Words, labels: list[str]) -> list[Download]:
     found = []
+    # A film that plays as it is has one blob under both roles.
+    seen: set[str] = set()
     for role, label in zip(("source", "play"), labels, strict=True):
         for file in entry.files_of(role):
+            if file.sha256 in seen:
+                continue
+            seen.add(file.sha256)
             url = file_url(file, entry.resource.id, download=True)
             found.append(Download(name=file.name, label=label, size=words.size(file.size_bytes), url=url))
     return found
+
+
+def _left_out(entry: Entry) -> list[File]:
+    """Return the files to keep or play that were left out here, since the disk did not hold everything."""
+    if not entry.current:
+        return []
+    here = {file.sha256 for file in entry.serving}
+    return [file for file in entry.resource.files if file.role in _ROLE_WORDS and file.sha256 not in here]
 
 
 def _crumbs(resource: Resource, visit: Visit, shelves: str) -> list[Choice]:
