@@ -35,7 +35,10 @@ _log = logging.getLogger("shuxiang.discovery")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What a box or hub says about itself; `state` is short, such as `release 12`."""
+    """What a box or hub says about itself; `state` is short, such as `release 12`.
+
+    `host` is the address it listens on: where that is one address, only this one is announced, and loopback never.
+    """
 
     name: str
     id: str
@@ -43,6 +46,7 @@ class Announcement:
     version: str
     port: int
     state: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +138,7 @@ class Announcer:
 
         with self._lock:
             announcement = self._announcement
-        addresses = local_addresses()
+        addresses = reachable_at(announcement.host, local_addresses())
         if not addresses:
             self._leave()
             return
@@ -224,6 +228,13 @@ def local_addresses() -> tuple[str, ...]:
             seen.add(ipaddress.ip_address(address.ip if isinstance(address.ip, str) else address.ip[0]))
     usable = [one for one in seen if not (one.is_loopback or one.is_unspecified or one.is_multicast)]
     return tuple(str(one) for one in sorted(usable, key=_address_order))
+
+
+def reachable_at(host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of this machine's `addresses` at which a server that listens on `host` answers."""
+    if host in ("", "*", "0.0.0.0", "::"):
+        return tuple(one for one in addresses if host != "0.0.0.0" or ":" not in one)
+    return tuple(one for one in addresses if one == host)
 
 
 def _address_order(

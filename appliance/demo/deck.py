@@ -43,8 +43,10 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _TYPE = "application/vnd.openxmlformats-officedocument.presentationml"
 
 
-def write_deck(lesson: Lesson, pictures: Mapping[str, bytes]) -> bytes:
-    """Return the PPTX of `lesson`; `pictures` gives the PNG of each figure drawn on it."""
+def write_deck(lesson: Lesson, pictures: Mapping[str, bytes], cover: bytes) -> bytes:
+    """Return the PPTX of `lesson`; `pictures` gives the PNG of each figure drawn on it, `cover` the JPEG that file
+    managers show.
+    """
     media: dict[str, str] = {}
     parts: dict[str, bytes] = {}
     for slide in lesson.slides:
@@ -60,6 +62,7 @@ def write_deck(lesson: Lesson, pictures: Mapping[str, bytes]) -> bytes:
             links.append(("image", f"../media/{media[slide.figure]}"))
         parts[f"ppt/slides/_rels/slide{number}.xml.rels"] = _relations(links)
     parts |= _frame(lesson, count)
+    parts["docProps/thumbnail.jpeg"] = cover
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(parts, key=lambda name: (name != "[Content_Types].xml", name)):
@@ -69,7 +72,7 @@ def write_deck(lesson: Lesson, pictures: Mapping[str, bytes]) -> bytes:
 
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, _DATE)
-    member.compress_type = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+    member.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".jpeg")) else zipfile.ZIP_DEFLATED
     return member
 
 
@@ -214,12 +217,14 @@ def _frame(lesson: Lesson, count: int) -> dict[str, bytes]:
             f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels" '
             'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
             '<Default Extension="xml" ContentType="application/xml"/><Default Extension="png" ContentType="image/png"/>'
+            '<Default Extension="jpeg" ContentType="image/jpeg"/>'
             f"{types}</Types>"
         ),
         "_rels/.rels": (
             f'<Relationships xmlns="{_PACKAGE}/relationships">'
             f'<Relationship Id="rId1" Type="{_RELATION}/officeDocument" Target="ppt/presentation.xml"/>'
             f'<Relationship Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/>'
+            f'<Relationship Id="rId3" Type="{_PACKAGE}/relationships/metadata/thumbnail" Target="docProps/thumbnail.jpeg"/>'
             "</Relationships>"
         ),
         "docProps/core.xml": (

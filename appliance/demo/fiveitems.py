@@ -9,7 +9,7 @@ from appliance.demo.extras import game, readings, songs
 from appliance.demo.holding import Job
 from appliance.demo.lessons import Lesson
 from appliance.demo.listing import Row
-from appliance.demo.slides import figure_image
+from appliance.demo.slides import figure_image, slide_image
 from appliance.demo.term import resource_id
 from appliance.demo.week import WEEK
 from appliance.demo.week.music import FILM_MUSIC
@@ -76,7 +76,8 @@ def _lesson(lesson: Lesson) -> Iterator[tuple[Row, Job]]:
     def make_deck() -> Sequence[bytes]:
         figures = {slide.figure for slide in lesson.slides if slide.figure}
         pictures = {figure: render.png(figure_image(figure), width=1040) for figure in figures}
-        return (deck.write_deck(lesson, pictures),)
+        cover = render.jpeg(slide_image(lesson, 0), width=512)
+        return (deck.write_deck(lesson, pictures, cover),)
 
     yield (
         row("课件", f"{lesson.name} 教学课件", slides, audience="教师", note="可编辑的课堂课件。"),

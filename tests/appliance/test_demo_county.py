@@ -138,9 +138,8 @@ def test_a_film_speaks_and_its_subtitles_fit(tmp_path: Path) -> None:
 def test_courseware_is_a_whole_package_of_open_xml() -> None:
     lesson = WEEK[0]
     figures = {slide.figure for slide in lesson.slides if slide.figure}
-    data = deck.write_deck(
-        lesson, {figure: render.png(figure_image(figure), width=260) for figure in figures}
-    )
+    pictures = {figure: render.png(figure_image(figure), width=260) for figure in figures}
+    data = deck.write_deck(lesson, pictures, render.jpeg(slide_image(lesson, 0), width=256))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
         names = set(archive.namelist())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.discovery import Announcement, _service_label, discover, local_addresses
+from appliance.discovery import Announcement, _service_label, discover, local_addresses, reachable_at
 
 BOX_ID = "0123456789abcdef0123456789abcdef"
 SPEAKER = textwrap.dedent("""
@@ -253,6 +253,14 @@ def test_avahi_sees_what_we_announce(cable: Cable, tmp_path: Path) -> None:
     assert all(fields[6] == f"shuxiang-{BOX_ID[:12]}.local" and fields[8] == "8080" for fields in resolved)
     assert all(f'"id={BOX_ID}"' in fields[9] and '"role=hub"' in fields[9] for fields in resolved)
     assert BOX_ID in seen["_http._tcp"]
+
+
+def test_only_addresses_that_answer_are_announced() -> None:
+    here = ("10.77.0.1", "fd77::1", "fe80::1")
+    assert reachable_at("", here) == here == reachable_at("::", here)
+    assert reachable_at("0.0.0.0", here) == ("10.77.0.1",)
+    assert reachable_at("fd77::1", here) == ("fd77::1",)
+    assert reachable_at("127.0.0.1", here) == ()
 
 
 def test_a_label_fits_dns() -> None:
