@@ -32,7 +32,9 @@ def box() -> None:
 def init(
     call: Call, hub: str, root: Path | None, fingerprint: str | None, name: str | None, subscribe: str | None
 ) -> None:
-    """Make a new box that trusts one hub."""
+    """Make a new box that trusts one hub, and show the first passwords of its `/admin` page."""
+    from webui.accounts import ACCOUNTS, make_password
+
     if root is None and fingerprint is None:
         raise click.UsageError("--root FILE or --fingerprint HEX is needed")
     data = storage(root.read_bytes, root) if root else None
@@ -45,9 +47,21 @@ def init(
     )
     new = NewBox(hub=hub, name=name, root=data, fingerprint=fingerprint, subscriptions=chosen)
     with Box.create(call.state, new) as made:
-        value = {"id": made.id, "name": made.config.name, "hub": hub, "fingerprint": made.config.fingerprint}
-        call.answer(value, call.words(f"书箱“{made.config.name}”已建好，编号 {made.id}。下一步：shuxiang box sync",
-                                      f"Box “{made.config.name}” is ready, id {made.id}. Next: shuxiang box sync"))  # fmt: skip
+        passwords = {account: make_password(made.local, account) for account in ACCOUNTS}
+        value = {"id": made.id, "name": made.config.name, "hub": hub, "fingerprint": made.config.fingerprint,
+                 "passwords": passwords}  # fmt: skip
+        call.answer(
+            value,
+            call.words(
+                f"书箱“{made.config.name}”已建好，编号 {made.id}。\n"
+                f"管理页 /admin 的密码（只显示这一次）：老师 {passwords['teacher']}，技术员 {passwords['technician']}\n"
+                "下一步：shuxiang box sync",
+                f"Box “{made.config.name}” is ready, id {made.id}.\n"
+                f"Passwords of /admin (shown this once): teacher {passwords['teacher']}, "
+                f"technician {passwords['technician']}\n"
+                "Next: shuxiang box sync",
+            ),
+        )
 
 
 @box.command()
