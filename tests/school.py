@@ -94,10 +94,12 @@ class School:
             writer.set_release(7, "2026-11-20T08:00:00+00:00")
             writer.set_content_release(7)
 
-    def add(self, item: Resource, contents: list[bytes]) -> None:
-        """Let the bytes of a record in."""
-        for data in contents:
-            self.store.add(data)
+    def record(self, resource_id: str) -> Resource:
+        """Return a record of the catalogue."""
+        with self.library.reading() as reader:
+            entry = reader.resource(resource_id)
+        assert entry is not None
+        return entry.resource
 
     def settings(self, package_port: int, **changes: Any) -> BoxSettings:
         """Return the settings of the pages."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
 from catalog.blobs import BlobStore
@@ -22,12 +23,19 @@ from catalog.local import Local
 from webui import admin, api, browse, search, today, view
 from webui.files import Files
 from webui.house import House, Told
+from webui.i18n import LANGUAGES
 from webui.layer import PageLayer
 from webui.operations import BoxSettings, Operations
 from webui.packages import Packages
 from webui.usage import UsageCounter
 
 SESSION_HOURS = 12
+FAILED = "503 Service Unavailable"
+FAILED_HEADERS = (
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Retry-After", "30"),
+    ("Cache-Control", "no-store"),
+)
 
 _log = logging.getLogger(__name__)
 _MESSAGES = {
@@ -50,6 +58,15 @@ class BoxApp:
         self._mounts = tuple(mounts.items())
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        try:
+            return self._answer(environ, start_response)
+        except ShuxiangError as error:
+            _log.error("%s", error)
+            body = _failed(error)
+            start_response(FAILED, [*FAILED_HEADERS, ("Content-Length", str(len(body)))])
+            return [body]
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         answer: Iterable[bytes]
         if environ["SERVER_PORT"] == self._package_port:
@@ -86,6 +103,16 @@ def create_box_app(
         library=library, finder=finder, blobs=blobs, local=local, operations=operations, settings=settings
     )
     return BoxApp(house, mounts or {})
+
+
+def _failed(error: ShuxiangError) -> bytes:
+    """Return the one page that needs neither library nor templates: the disk failed or was pulled."""
+    lines = "".join(f"<p>{escape(error.line(language))}</p>" for language in LANGUAGES)
+    return (
+        '<!DOCTYPE html><html lang="zh-CN"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>503</title>'
+        f'<body style="font:1.2em/1.7 sans-serif;margin:3em auto;max-width:40em;padding:0 1em">{lines}'
+    ).encode()
 
 
 class _TeacherSessions(SecureCookieSessionInterface):
@@ -125,6 +152,6 @@ def _flask(house: House) -> Flask:
     @app.errorhandler(ShuxiangError)
     def failed(error: ShuxiangError) -> Response:
         _log.error("%s", error)
-        return Response(error.line(house.visit().language) + "\n", 503, mimetype="text/plain")
+        return Response(_failed(error), FAILED, list(FAILED_HEADERS))
 
     return app

@@ -64,7 +64,8 @@ class Files:
         self._library = library
         self._blobs = blobs
         self._count = count
-        self._known: dict[str, _Known] = {}
+        # The bytes of a blob never change, and their type hardly: finding it again would read whole records.
+        self._media_types: dict[str, str] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
@@ -80,7 +81,6 @@ class Files:
         try:
             stream = known.path.open("rb", buffering=0)
         except OSError:
-            self._known.pop(sha256, None)
             return _refuse(start_response, "404 Not Found")
         query = parse_qs(environ.get("QUERY_STRING", ""))
         download = "download" in query or not is_harmless(known.media_type)
@@ -113,23 +113,19 @@ class Files:
             self._count(resource_id, "download")
 
     def _find(self, sha256: str) -> _Known | None:
-        known = self._known.get(sha256)
-        if known is not None:
-            return known
         with self._library.reading() as reader:
             blob = reader.blob(sha256)
-            file = reader.file(sha256) if blob else None
-        if blob is None or file is None:
-            return None
-        known = _Known(
-            path=self._blobs.path(sha256),
-            size_bytes=blob.size_bytes,
-            media_type=with_charset(file.media_type),
-        )
-        if len(self._known) >= KNOWN_FILES:
-            self._known.clear()
-        self._known[sha256] = known
-        return known
+            if blob is None:
+                return None
+            media_type = self._media_types.get(sha256)
+            if media_type is None:
+                file = reader.file(sha256)
+                if file is None:
+                    return None
+                if len(self._media_types) >= KNOWN_FILES:
+                    self._media_types.clear()
+                media_type = self._media_types[sha256] = with_charset(file.media_type)
+        return _Known(path=self._blobs.path(sha256), size_bytes=blob.size_bytes, media_type=media_type)
 
 
 def with_charset(media_type: str) -> str:

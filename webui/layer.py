@@ -23,6 +23,11 @@ SMALLEST_GZIP_BYTES = 400
 WECHAT = "MicroMessenger"
 
 _SECURITY = [
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; img-src 'self' data:; frame-src http: https:; object-src 'none'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'self'",
+    ),
     ("X-UA-Compatible", "IE=edge"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),

@@ -218,3 +218,33 @@ def test_pages_are_light(served: Any) -> None:
     for path in ("/", "/browse", BOOK, "/search?q=分数"):
         page = len(client.get(path, headers={"Accept-Encoding": "gzip"}).data)
         assert page + parts + glyphs <= 60_000, (path, page, parts)
+
+
+def test_what_was_left_out_for_want_of_room_is_said_and_can_be_asked_for(fresh: Any) -> None:
+    record = fresh.school.record("g3-math-6-courseware")
+    file = record.files_of("source")[0]
+    assert fresh.client().get(f"/files/{file.sha256}/x.pptx").status_code == 200
+    with fresh.school.library.writing() as writer:
+        number = writer.put_resource(record)
+        writer.set_left_out({number: ["source"]})
+        writer.remove_blobs([file.sha256])
+    client = fresh.client()
+    text = text_of(client.get("/r/g3-math-6-courseware"))
+    assert text.count('class="leaf"') == 6 and "本机没有存" in text and "磁盘放不下" in text
+    assert client.get(f"/files/{file.sha256}/x.pptx").status_code == 404
+    token = re.search(r'name="token" value="([^"]+)"', text)
+    assert token
+    client.post("/r/g3-math-6-courseware/request", data={"token": token[1]})
+    assert [item.resource_id for item in fresh.school.local.requests()] == ["g3-math-6-courseware"]
+
+
+def test_a_failing_disk_is_one_plain_page(fresh: Any) -> None:
+    client = fresh.client()
+    fresh.school.library.close()
+    (fresh.school.directory / "library.db").write_bytes(b"no database " * 1000)
+    for name in ("library.db-wal", "library.db-shm"):
+        (fresh.school.directory / name).unlink(missing_ok=True)
+    for path in ("/", "/search?q=a", "/api/v1/status", f"/files/{'0' * 64}/x"):
+        response = client.get(path)
+        assert response.status_code == 503, path
+        assert "检查磁盘" in text_of(response) and "check the disk" in text_of(response)
