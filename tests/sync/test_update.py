@@ -201,18 +201,14 @@ def test_hints_are_read_when_the_source_lacks_something(
 
 
 def test_a_disk_that_is_too_small_keeps_what_fits(county: County) -> None:
-    # A disk of its own: on a shared one others take and give space meanwhile.
-    with small_disk(48 << 20) as disk:
-        box = SyncingBox(disk / "box", county)
-        free = box.blobs.free_bytes()
-        result = box.update(county.public, keep_free_bytes=free - 1 * MIB)
+    with small_disk(24 * MIB) as disk, SyncingBox(disk / "box", county) as box:
+        tight = box.blobs.free_bytes() - 2 * MIB
+        result = box.update(county.public, keep_free_bytes=tight)
         assert result.failure is None and result.content_release == 1
         assert not box.entry("big").cached and box.entry("r1").current
-        plan = box.preview(county.public, keep_free_bytes=free - 1 * MIB)
-        assert plan.left_out == 1
+        assert box.preview(county.public, keep_free_bytes=tight).left_out == 1
         assert box.update(county.public, keep_free_bytes=0).fetched_blobs == 1
         assert box.entry("big").current
-        box.close()
 
 
 def test_requests_come_first_and_small_before_large(county: County, box: SyncingBox) -> None:
