@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from builders import Store
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import session
 
@@ -125,6 +125,7 @@ def test_a_member_that_lies_about_its_size_gives_no_more_than_it_said(tmp_path: 
         stream.read()
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6, unique=True))
 def test_whatever_the_names_every_offered_path_is_safe(
     tmp_path_factory: pytest.TempPathFactory, raw: list[bytes]

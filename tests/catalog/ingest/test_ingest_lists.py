@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import workbook
 
@@ -210,6 +210,7 @@ HANZI = bytes(byte for high in range(0xB0, 0xD7) for low in range(0xA1, 0xFA) fo
 TEXT = st.text(st.sampled_from(HANZI + "abc019-_,;\"'()（）《》，。=@"), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=20),
     st.sampled_from(["utf-8", "utf-8-sig", "gb18030"]),
@@ -229,6 +230,7 @@ def test_what_is_written_is_read(
     assert [row.row for row in rows] == list(range(2, len(cells) + 2))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["title", "description", "author"]), TEXT, min_size=1), max_size=20

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from builders import Store
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import session, workbook
 from openpyxl import load_workbook
@@ -265,6 +265,7 @@ JSON = st.recursive(
 ODD = st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON, max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(ODD | ODD.map(lambda record: {**record, "title": "甲"}), max_size=8))
 def test_no_record_however_odd_stops_the_others(
     tmp_path_factory: pytest.TempPathFactory, odd: list[dict[str, object]]
@@ -323,7 +324,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from builders import Store
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import session
 with session(Store(Path(sys.argv[1])), Path(sys.argv[2])) as ingest:
