@@ -36,7 +36,11 @@ class VerifyResult:
     def damage(self) -> StorageError | None:
         """Return the refusal E-DAMAGED where damage remains; its place says what kept the repair from it."""
         remains = self.damaged - self.repaired
-        return StorageError("E-DAMAGED", expected=0, found=remains, where=self.failure or "") if remains else None
+        return (
+            StorageError("E-DAMAGED", expected=0, found=remains, where=self.failure or "")
+            if remains
+            else None
+        )
 
 
 def verify(
