@@ -13,7 +13,7 @@ import click
 
 from appliance.cli.options import Call, language_of
 from catalog.durable import storage_error
-from catalog.errors import ShuxiangError
+from catalog.errors import ShuxiangError, UsageError
 
 # Modules of commands are imported when they are called: `box serve` must not pay for what the hub needs.
 _COMMANDS = {
@@ -52,9 +52,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = shuxiang.main(arguments, prog_name="shuxiang", standalone_mode=False, obj=None)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _refuse(UsageError("E-USAGE", found=error.format_message().rstrip(".")))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except ShuxiangError as error:
