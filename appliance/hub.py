@@ -149,6 +149,7 @@ class Hub:
         sheet: Path | None = None,
         licence: str | None = None,
         work: Path | None = None,
+        source_name: str | None = None,
         progress: OnProgress = silent,
         dry_run: bool = False,
     ) -> Iterator[IngestSession]:
@@ -163,9 +164,10 @@ class Hub:
                 sheet=sheet,
                 bundle=bundle,
                 licence=licence or self.config.licence,
-                default_state="draft" if self.config.review == "required" else "published",
+                default_state="review" if self.config.review == "required" else "published",
                 work=work or self.directory / "staging" / "ingest",
                 progress=both(progress, hold.show),
+                source_name=source_name,
             ) as session:
                 yield session
 

@@ -138,7 +138,12 @@ class HubWork:
     def ingesting(self, request: IngestRequest, tell: Tell) -> AbstractContextManager[IngestSession]:
         """Hold the hub for one batch."""
         return self.hub.ingesting(
-            request.source, bundle=request.bundle, licence=request.licence, work=request.work, progress=tell
+            request.source,
+            bundle=request.bundle,
+            licence=request.licence,
+            work=request.work,
+            source_name=request.source_name,
+            progress=tell,
         )
 
     def preview(self) -> Preview:

@@ -97,8 +97,10 @@ class RsyncDaemon:
         if self._settings.password is not None:
             secret = f"{USER}:{self._settings.password}\n".encode()
             durable.write_file(self._work / "rsyncd.secrets", secret, mode=0o600)
+        # A daemon must not outlive a hub that was killed: the kernel ends it with its parent (prctl(2), PDEATHSIG).
+        tied = [setpriv, "--pdeathsig", "TERM"] if (setpriv := shutil.which("setpriv")) else []
         self._process = subprocess.Popen(
-            [program, "--daemon", "--no-detach", f"--config={conf}"],
+            [*tied, program, "--daemon", "--no-detach", f"--config={conf}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,18 +13,6 @@ _WHOLE_LIST = ("E-ENCODING", "E-SHEET", "E-HEADER")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far an ingest is; `total` and `total_bytes` are 0 while they are not known."""
-
-    phase: str
-    done: int = 0
-    total: int = 0
-    done_bytes: int = 0
-    total_bytes: int = 0
-    item: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """What an ingest would do. `resources` rows would be taken, `new` of them are not in the library yet.
 

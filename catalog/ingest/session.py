@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,15 +24,16 @@ from catalog.ingest.folder import folder_rules
 from catalog.ingest.intake import Intake, Taken
 from catalog.ingest.lists import LIST_SUFFIXES, has_header, read_list
 from catalog.ingest.locate import Locator
-from catalog.ingest.outcome import IngestResult, Progress, Scan
+from catalog.ingest.outcome import IngestResult, Scan
 from catalog.ingest.sniff import HEAD_BYTES, broken_claim, sniff_head, suffix_of
 from catalog.ingest.sources import Source, SourceFile, source_of
 from catalog.ingest.workplace import Workplace
 from catalog.library import Library, Reader
 from catalog.manifest import Bundle, is_bundle_id
+from catalog.progress import OnProgress, Progress, silent
 from catalog.resource import Resource
 
-__all__ = ["DEFAULT_BUNDLE", "IngestResult", "IngestSession", "Progress", "Scan"]
+__all__ = ["DEFAULT_BUNDLE", "IngestResult", "IngestSession", "Scan"]
 
 DEFAULT_BUNDLE = "main"
 _WORKERS = 2
@@ -67,7 +68,7 @@ class IngestSession:
         default_state: str = "published",
         *,
         work: Path,
-        progress: Callable[[Progress], None] = lambda _: None,
+        progress: OnProgress = silent,
         source_name: str | None = None,
     ) -> None:
         """Open the source. `work` is a directory of our own on the filesystem of the blobs.
