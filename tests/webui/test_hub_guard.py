@@ -27,7 +27,7 @@ ADDRESSES = [
     "/hub/publish",
     "/hub/log",
     "/hub/account",
-    "/hub/take/example.xlsx",
+    "/hub/take/example.csv",
 ]
 
 

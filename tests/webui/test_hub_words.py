@@ -18,7 +18,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 PAGES = TEMPLATES / "hub"
 CODE = TEMPLATES.parent / "hub"
 # Texts that are data: the example list's cells and file names, and what Chinese composes of numbers.
-DATA = re.compile(r"\.(mp4|pptx|xlsx)$|^ ?(约 |分钟|小时 |年版)|^ 分钟$|^ 小时 $|^退回-$|^资源清单$")
+DATA = re.compile(r"\.(mp4|pptx|csv)$|^ ?(约 |分钟|小时 |年版)|^ 分钟$|^ 小时 $|^退回-$|^资源清单$")
 EXAMPLE = {"认识几分之一", "认识几分之一（课件）", "分数的初步认识", "小学", "三年级", "数学", "人教版", "上册", "单元", "课", "微课", "课件", "文件", "县级授权", "全部资源"}  # fmt: skip
 
 

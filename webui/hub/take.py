@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from io import BytesIO
+from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
-from openpyxl import Workbook
 
 from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError, ContentError, ShuxiangError
@@ -24,7 +24,6 @@ MAIN_TITLE = "全部资源"
 TITLE_LENGTH = 80
 _COMING = frozenset((RECEIVING, SCAN, REVIEW, INGEST))
 _NO_LICENCE = ("unknown",)
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _EXAMPLE = (
     ("标题", "学段", "年级", "学科", "版本", "册次", "单元", "课", "类型", "文件", "授权"),
     ("认识几分之一", "小学", "三年级", "数学", "人教版", "上册", "分数的初步认识", "认识几分之一", "微课", "认识几分之一.mp4", "县级授权"),
@@ -41,16 +40,13 @@ def take_pages(console: Console) -> Blueprint:
     def take() -> Response:
         return intake.page()
 
-    @pages.get("/example.xlsx")
+    @pages.get("/example.csv")
     def example() -> Response:
-        book = Workbook(write_only=True)
-        sheet = book.create_sheet("资源清单")
-        for row in _EXAMPLE:
-            sheet.append(row)
-        out = BytesIO()
-        book.save(out)
-        answer = Response(out.getvalue(), mimetype=_XLSX)
-        answer.headers.set("Content-Disposition", "attachment", filename="资源清单样表.xlsx")
+        out = StringIO()
+        csv.writer(out).writerows(_EXAMPLE)
+        # The mark in front is how Excel and WPS know UTF-8.
+        answer = Response(out.getvalue().encode("utf-8-sig"), mimetype="text/csv")
+        answer.headers.set("Content-Disposition", "attachment", filename="资源清单样表.csv")
         return console.dress(answer)
 
     @pages.post("/upload")
