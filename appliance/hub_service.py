@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +14,7 @@ from appliance.box import VERSION
 from appliance.cli.options import Call
 from appliance.hub import Hub
 from appliance.ports import listen, port_of
-from appliance.service import TREE, run_waitress, under
+from appliance.service import TREE, announced, run_waitress, tell_addresses, under
 from catalog.clock import CHINA
 from catalog.errors import RoadError, ShuxiangError
 from catalog.ingest.session import IngestSession
@@ -40,21 +39,15 @@ _log = logging.getLogger(__name__)
 
 def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: int | None) -> None:
     """Serve console and tree until interrupted; with `rsync_port` also the rsync daemon. Announce the hub."""
-    from appliance.discovery import Announcement, Announcer
-
     listening = listen(host, hub.config.port if port is None else port)
     application = hub_application(hub)
-    address = f"http://127.0.0.1:{port_of(listening)}"
-    announcement = Announcement(
-        name=hub.config.name, id=hub.id, role="hub", version=VERSION,
-        state=f"release {hub.library.generation().release}", port=port_of(listening),
-    )  # fmt: skip
-    with _daemon(hub, rsync_port), Announcer(announcement):
-        call.answer(
-            {"address": address, "port": port_of(listening), "rsync_port": rsync_port},
-            call.words(f"县中心“{hub.config.name}”：{address}", f"Hub “{hub.config.name}”: {address}"),
-        )
-        sys.stdout.flush()
+    with (
+        _daemon(hub, rsync_port),
+        announced(
+            hub.library, name=hub.config.name, id=hub.id, role="hub", port=port_of(listening), host=host
+        ),
+    ):
+        tell_addresses(call, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
         try:
             run_waitress(application, [listening])
         finally:

@@ -22,12 +22,14 @@ from appliance.state import work_under_way
 from catalog.clock import clock_offset
 from catalog.errors import ShuxiangError
 from catalog.finder import Finder
+from catalog.library import Library
 from webui.operations import BoxSettings, DiskSpace, Work
 
 THREADS = 8
 FIRST_SYNC_SECONDS = 2.0
 SECRET = "page_secret"
 TREE = "/tree/"
+LOOK_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,32 +38,70 @@ def serve_box(
     box: Box, call: Call, *, port: int | None, package_port: int | None, host: str, service: bool
 ) -> None:
     """Serve the pages of `box` until interrupted; as a `service` also sync by itself. Announce it on the network."""
-    from appliance.discovery import Announcement, Announcer
-
     pages = listen(host, box.config.port if port is None else port)
     packages = listen_near(
         host, package_port if package_port is not None else box.config.package_port, port_of(pages)
     )
     operations = BoxOperations(box)
     application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
-    announcement = Announcement(
-        name=box.config.name, id=box.id, role="box", version=VERSION,
-        state=f"release {box.library.generation().release}", port=port_of(pages),
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port_of(pages)}"
-    call.answer(
-        {"address": address, "port": port_of(pages), "package_port": port_of(packages)},
-        call.words(f"书箱“{box.config.name}”：{address}", f"Box “{box.config.name}”: {address}"),
-    )
-    sys.stdout.flush()
+    tell_addresses(call, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (
-        Announcer(announcement),
+        announced(box.library, name=box.config.name, id=box.id, role="box", port=port_of(pages), host=host),
         operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None),
     ):
         try:
             run_waitress(application, [pages, packages])
         finally:
             application.close()
+
+
+def tell_addresses(call: Call, name: str, host: str, port: int, **more: Any) -> None:
+    """Print where the pages are: for programs the one on this machine, for people also those of the network."""
+    from appliance.discovery import local_addresses
+
+    here = f"http://{_in_address(host or '127.0.0.1')}:{port}"
+    there = (
+        []
+        if host
+        else [f"http://{_in_address(one)}:{port}" for one in local_addresses() if not one.startswith("fe80")]
+    )
+    call.answer({"address": here, "port": port, **more}, "\n".join([f"{name}  {here}", *there]))
+    sys.stdout.flush()
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextmanager
+def announced(library: Library, *, name: str, id: str, role: str, port: int, host: str) -> Iterator[None]:
+    """Announce the service on the network while the block runs, with the release that its pages show."""
+    from appliance.discovery import Announcement, Announcer
+
+    def state() -> str:
+        return f"release {library.generation().release}"
+
+    ended = threading.Event()
+    announcement = Announcement(
+        name=name, id=id, role=role, version=VERSION, state=state(), port=port, host=host
+    )
+    with Announcer(announcement) as announcer:
+
+        def follow() -> None:
+            said = announcement.state
+            while not ended.wait(LOOK_SECONDS):
+                now = state()
+                if now != said:
+                    announcer.update(now)
+                    said = now
+
+        thread = threading.Thread(target=follow, name="announce", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def run_waitress(application: Any, sockets: list[Any]) -> None:
