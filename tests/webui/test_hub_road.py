@@ -74,6 +74,15 @@ class Office:
             time.sleep(0.05)
         raise AssertionError(answer.text)
 
+    def gone(self, address: str) -> None:
+        """Wait until the uploaded files of a job are deleted: they go after the job has ended."""
+        content = self.app.console.jobs.folder_of(self.job(address)) / "content"
+        for _ in range(100):
+            if not content.exists():
+                return
+            time.sleep(0.05)
+        raise AssertionError(content)
+
     def publish(self) -> str:
         page = self.settled("/hub/publish")
         seen = re.search(r'name="seen" value="([^"]+)"', page.text)
@@ -122,7 +131,7 @@ def test_from_upload_over_findings_to_a_release(office: Office, tmp_path: Path) 
     cover = re.search(r"/hub/cover/[0-9a-f]{64}", done.text)
     assert cover
     assert office.staff.get(cover[0]).mimetype.startswith("image/")
-    assert not (office.app.console.jobs.folder_of(office.job(address)) / "content").exists()
+    office.gone(address)
 
     released = office.settled(office.publish())
     assert "第 1 次发布已签发" in released.text
@@ -171,9 +180,8 @@ def test_a_whole_batch_is_sent_back(office: Office, tmp_path: Path) -> None:
     office.settled(address)
     assert "整批退回" in office.staff.read(f"{address}/send-back").text
     office.staff.send(f"{address}/send-back")
-    job = office.job(address)
-    assert job.state == CLOSED
-    assert not (office.app.console.jobs.folder_of(job) / "content").exists()
+    assert office.job(address).state == CLOSED
+    office.gone(address)
     assert office.staff.get(f"{address}/rejected.xlsx").status_code == 200
     assert office.hub.library.generation().library == 0
     office.staff.send(f"{address}/accept")
@@ -219,6 +227,17 @@ def test_a_job_goes_on_after_a_restart(office: Office, tmp_path: Path) -> None:
     office.reopen()
     assert office.job(address).state == DONE
     assert "三上数学" in office.staff.read("/hub/batches").text
+
+
+def test_files_that_a_cut_left_behind_go_at_the_next_start(office: Office, tmp_path: Path) -> None:
+    address = office.upload(county_batch(tmp_path / "三上数学", lessons=1, sound=False))
+    office.settled(address)
+    jobs = office.app.console.jobs
+    jobs.change(office.job(address).id, CLOSED)  # and the power fails here
+    assert (jobs.folder_of(office.job(address)) / "content").exists()
+    office.reopen()
+    assert not (office.app.console.jobs.folder_of(office.job(address)) / "content").exists()
+    assert office.staff.get(f"{address}/rejected.xlsx").status_code == 200
 
 
 def test_a_restart_in_the_middle_of_an_ingest_loses_nothing(office: Office, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def create_hub_app(
 ) -> HubApp:
     """Return the staff pages of the hub whose parts these are."""
     jobs = Jobs(settings.uploads, settings.clock)
+    jobs.tidy()
     worker = Worker(jobs, Desk(jobs, library, operations).work())
     outlook = Outlook(library, operations, settings.clock)
     return HubApp(

@@ -153,6 +153,12 @@ class Jobs:
         for name in ("content", "parts", "work"):
             shutil.rmtree(self.folder_of(job) / name, ignore_errors=True)
 
+    def tidy(self) -> None:
+        """Delete the files of ended jobs that a cut left behind: a job ends first, then its files go."""
+        for job in self.all():
+            if job.state in ENDED:
+                self.drop_files(job)
+
     def forget(self, job: Job) -> None:
         """Remove a job that never came to be, with all its files."""
         with self._lock:
