@@ -1,6 +1,6 @@
 """Takes the pictures in `docs/pictures/` from the real pages of the sample county: a serving box and a serving hub.
 
-`make docs` runs this after `docs/make_tables.py`. The lessons are kept in `build/docs/county` and the hub and the box
+`make docs` runs this; it writes the generated tables first (`make_tables`). The lessons are kept in `build/docs/county` and the hub and the box
 are made anew each time, so that the staff pages always show the same first batch.
 """
 
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import make_tables
 from openpyxl import Workbook
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -30,18 +33,27 @@ STATE = REPOSITORY / "build" / "docs"
 SIZES = {360: 640, 1024: 768, 1920: 1080}
 MAX_BYTES = 200_000
 MAX_ALL_BYTES = 3_000_000
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
-BATCH_NAME = "第二批（供应商交来）"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--autoplay-policy=no-user-gesture-required",
+    "--lang=zh-CN",
+]
+BATCH_NAME = "期末复习"
 HEADER = ("编号", "标题", "学段", "年级", "学科", "版本", "册次", "单元", "课", "类型", "文件", "授权")
 
 
 def main() -> None:
-    """Build the county, open its pages at three sizes and save what they look like."""
+    """Write the tables, build the county, open its pages at three sizes and save what they look like."""
+    make_tables.main()
     for made in ("hub", "box", "batch"):
         shutil.rmtree(STATE / made, ignore_errors=True)
     PICTURES.mkdir(exist_ok=True)
     with running_county(STATE, lambda _: None, _tell) as county, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=ARGUMENTS, env={**os.environ, "LANGUAGE": "zh_CN"}
+        )
         with service(county.box, "box", "serve", "--host", LOOPBACK, "--port", "0") as box:
             take_box(chromium, box["address"])
         take_hub(chromium, county, supplier_batch(STATE / COUNTY / FOLDER, STATE / "batch"))
@@ -59,7 +71,7 @@ def take_box(browser: Browser, address: str) -> None:
         "box-home": "/",
         "box-browse": "/browse?stage=primary&grade=g3",
         "box-book": f"/book?{math}",
-        "box-search": f"/search?q={quote('分数')}",
+        "box-search": "/search?q=fs&cached=1",
         "box-video": "/r/" + first_id(address, "几分之一", "video"),
         "box-courseware": "/r/" + first_id(address, "几分之一", "courseware"),
         "box-game": "/r/" + first_id(address, "分数乐园", ""),
@@ -75,16 +87,21 @@ def take_box(browser: Browser, address: str) -> None:
                 save(page, f"{name}-{width}")
 
 
-def take_hub(browser: Browser, county: Demo, batch: list[Path]) -> None:
+def take_hub(browser: Browser, county: Demo, batch: Path) -> None:
     """Take the three pages of county staff while a batch goes through them."""
     with opened(browser, 1024) as page:
         log_in(page, county)
         page.goto(f"{county.hub_address}/hub/take")
-        page.set_input_files("#files", [str(path) for path in batch])
+        page.set_input_files("#files", str(batch))
         page.click("#upload button[type=submit]")
         page.wait_for_selector(".decide form", timeout=60_000)
         found = page.url
-    pages = {"hub-home": f"{county.hub_address}/hub/", "hub-take": f"{county.hub_address}/hub/take", "hub-findings": found}
+    pages = {
+        "hub-home": f"{county.hub_address}/hub/",
+        "hub-take": f"{county.hub_address}/hub/take",
+        "hub-findings": found,
+        "hub-rows": f"{found}#findings",
+    }
     _take_staff(browser, county, pages)
     with opened(browser, 1024) as page:
         log_in(page, county)
@@ -105,30 +122,32 @@ def _take_staff(browser: Browser, county: Demo, pages: dict[str, str]) -> None:
                 save(page, f"{name}-{width}")
 
 
-def supplier_batch(source: Path, directory: Path) -> list[Path]:
-    """Write a small batch as a supplier hands it over, three of its rows wrong; return the list and its files."""
-    directory.mkdir(parents=True)
-    files = []
-    for number, path in enumerate(sorted(source.rglob("*.pdf"))[:8], start=1):
-        copy = directory / f"期末复习{number}.pdf"
-        shutil.copyfile(path, copy)
-        files.append(copy)
-    empty = directory / "口算比赛.mp4"
-    empty.touch()
+def supplier_batch(source: Path, directory: Path) -> Path:
+    """Write a small batch as a supplier hands it over, a ZIP of files with a list, and three rows of it wrong."""
     book = Workbook()
     sheet = book.active
-    sheet.title = "期末复习"
+    sheet.title = BATCH_NAME
     sheet.append(HEADER)
     place = ("小学", "三年级", "数学", "人教版", "上册", "总复习")
-    for number, file in enumerate(files, start=1):
-        kind = "复习单" if number == 5 else "教案" if number % 2 else "习题"
-        sheet.append((f"fx-{number}", f"期末复习（{number}）", *place, f"第{number}课时", kind, file.name, "县级授权"))
-    sheet.append(("fx-9", "口算比赛", *place, "口算", "微课", empty.name, "县级授权"))
-    sheet.append(("fx-10", "应用题集锦", *place, "应用题", "习题", "应用题集锦.pdf", "县级授权"))
-    sheet.append(("fx-3", "重复的一行", *place, "第3课时", "习题", files[2].name, "县级授权"))
-    sheet_path = directory / f"{BATCH_NAME}.xlsx"
-    book.save(sheet_path)
-    return [sheet_path, *files, empty]
+    directory.mkdir(parents=True)
+    path = directory / f"{BATCH_NAME}.zip"
+    with zipfile.ZipFile(path, "w") as batch:
+        for number, sample in enumerate(sorted(source.rglob("*.pdf"))[:8], start=1):
+            name = f"期末复习{number}.pdf"
+            # A comment after its end makes it another file, as a new lesson would be.
+            batch.writestr(name, sample.read_bytes() + f"\n% {name}\n".encode())
+            kind = "复习单" if number == 5 else "教案" if number % 2 else "习题"
+            sheet.append(
+                (f"fx-{number}", f"期末复习（{number}）", *place, f"第{number}课时", kind, name, "县级授权")
+            )
+        batch.writestr("口算比赛.mp4", b"")
+        sheet.append(("fx-9", "口算比赛", *place, "口算", "微课", "口算比赛.mp4", "县级授权"))
+        sheet.append(("fx-10", "应用题集锦", *place, "应用题", "习题", "应用题集锦.pdf", "县级授权"))
+        sheet.append(("fx-3", "重复的一行", *place, "第3课时", "习题", "期末复习3.pdf", "县级授权"))
+        out = io.BytesIO()
+        book.save(out)
+        batch.writestr("资源清单.xlsx", out.getvalue())
+    return path
 
 
 def log_in(page: Page, county: Demo) -> None:

@@ -24,9 +24,16 @@ from catalog.messages import MESSAGES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HELP_WIDTH = 100
+DIRECT = (
+    "flask", "waitress", "whoosh-reloaded", "sqlite-utils", "zeroconf", "click", "tuf", "cryptography",
+    "rjieba", "pypinyin", "segno", "backports-zstd", "openpyxl", "python-calamine", "pillow",
+)  # fmt: skip
+"""The dependencies of `pyproject.toml`."""
 SHARED = ("state", "as_json", "lang")
 _PART = re.compile(r"(<!-- made: (?P<name>[a-z-]+) -->\n)(.*?)(<!-- /made -->)", re.DOTALL)
-_PINNED = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^ \\]+)(?P<marker> ; [^\\]+)?", re.MULTILINE)
+_PINNED = re.compile(
+    r"^(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^ \\]+)(?P<marker> ; [^\\]+)?", re.MULTILINE
+)
 
 
 def main() -> None:
@@ -96,25 +103,31 @@ def refusals_en() -> str:
 
 def findings_zh() -> str:
     """Return the table of what may be wrong with a row of a list, for Chinese readers."""
-    return _table(("代码", "意思", "怎么办"), ((code, one.zh, one.hint_zh) for code, one in sorted(FINDINGS.items())))
+    return _table(
+        ("代码", "意思", "怎么办"), ((code, one.zh, one.hint_zh) for code, one in sorted(FINDINGS.items()))
+    )
 
 
 def findings_en() -> str:
     """Return the table of what may be wrong with a row of a list."""
     return _table(
-        ("code", "meaning", "what to do"), ((code, one.en, one.hint_en) for code, one in sorted(FINDINGS.items()))
+        ("code", "meaning", "what to do"),
+        ((code, one.en, one.hint_en) for code, one in sorted(FINDINGS.items())),
     )
 
 
 def ailments_zh() -> str:
     """Return the table of what `doctor` says, for Chinese readers."""
-    return _table(("代码", "意思", "怎么办"), ((code, one.zh, one.hint_zh) for code, one in sorted(WORDS.items())))
+    return _table(
+        ("代码", "意思", "怎么办"), ((code, one.zh, one.hint_zh) for code, one in sorted(WORDS.items()))
+    )
 
 
 def ailments_en() -> str:
     """Return the table of what `doctor` says."""
     return _table(
-        ("code", "meaning", "what to do"), ((code, one.en, one.hint_en) for code, one in sorted(WORDS.items()))
+        ("code", "meaning", "what to do"),
+        ((code, one.en, one.hint_en) for code, one in sorted(WORDS.items())),
     )
 
 
@@ -126,7 +139,10 @@ def columns() -> str:
     source = inspect.getsource(headers)
     block = source.split('_SYNONYMS = """\n', 1)[1].split('"""', 1)[0]
     rows = (line.partition(": ") for line in block.strip().splitlines())
-    return _table(("字段 field", "认得的列名 column names"), ((f"`{name}`", "、".join(words.split())) for name, _, words in rows))
+    return _table(
+        ("字段 field", "认得的列名 column names"),
+        ((f"`{name}`", "、".join(words.split())) for name, _, words in rows),
+    )
 
 
 def vocabulary() -> str:
@@ -136,6 +152,15 @@ def vocabulary() -> str:
         words = " · ".join(f"`{code}` {chinese} {english}" for code, (chinese, english, _) in table.items())
         parts.append(f"**{name}**: {words}\n")
     return "\n".join(parts)
+
+
+def decisions() -> str:
+    """Return the table of the decisions, by the heading of each."""
+    rows = []
+    for path in sorted((REPOSITORY / "docs" / "adr").glob("[0-9]*.md")):
+        heading = path.read_text(encoding="utf-8").partition("\n")[0]
+        rows.append((f"[{path.name[:4]}]({path.name})", re.sub(r"^#\s*(\d+\.\s*)?", "", heading)))
+    return _table(("", ""), rows)
 
 
 # -- what is installed -----------------------------------------------------------------------------------------------
@@ -158,7 +183,22 @@ def runtime_licences() -> str:
 def test_licences() -> str:
     """Return the table of the packages that only the tests need."""
     runtime = pinned("requirements.txt")
-    return _licences({name: one for name, one in pinned("requirements-test.txt").items() if name not in runtime})
+    return _licences(
+        {name: one for name, one in pinned("requirements-test.txt").items() if name not in runtime}
+    )
+
+
+def dependency_sizes() -> str:
+    """Return the table of what each package that we import ourselves takes on disk here, itself alone."""
+    rows = []
+    for name in DIRECT:
+        files = importlib.metadata.files(name) or []
+        found = [
+            path for file in files if (path := Path(str(file.locate()))).is_file() and path.suffix != ".pyc"
+        ]
+        size = sum(path.stat().st_size for path in found)
+        rows.append((name, licence_of(name), f"{size / 1e6:.1f} MB"))
+    return _table(("package", "licence", "size"), rows)
 
 
 def _licences(packages: dict[str, tuple[str, str]]) -> str:
@@ -177,7 +217,9 @@ def licence_of(package: str) -> str:
     if expression := about.get("License-Expression"):
         return str(expression)
     classified = [
-        line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License ::")
+        line.rpartition(" :: ")[2]
+        for line in about.get_all("Classifier", [])
+        if line.startswith("License ::")
     ]
     return classified[0] if classified else (about.get("License") or "").partition("\n")[0]
 
@@ -200,7 +242,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "vocabulary": vocabulary,
     "runtime-licences": runtime_licences,
     "test-licences": test_licences,
+    "decisions": decisions,
+    "dependency-sizes": dependency_sizes,
 }
+MEASURED = frozenset({"dependency-sizes"})
+"""Parts that differ from machine to machine, and so are not compared by the test."""
 
 if __name__ == "__main__":
     main()
