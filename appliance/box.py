@@ -17,9 +17,10 @@ from appliance import state
 from appliance.config import CONFIG_NAME, BoxConfig, write_config
 from catalog.blobs import BlobStore, SpaceReserve
 from catalog.clock import Clock, display_time, is_plausible, system_clock, trusted_time
-from catalog.errors import ConfigError
+from catalog.errors import ConfigError, StorageError
 from catalog.library import Library
 from catalog.local import Local
+from webui.accounts import ACCOUNTS, make_password
 from webui.operations import DiskSpace
 from webui.status import box_status
 
@@ -67,7 +68,16 @@ class Box:
     @classmethod
     def open(cls, directory: Path) -> Box:
         """Open the box at `directory`; raise `ConfigError` where there is none of ours."""
-        return cls(directory, state.open_box(directory))
+        config = state.open_box(directory)
+        try:
+            return cls(directory, config)
+        except StorageError as error:
+            # SQLite can not even read on a disk without any room: that is what the reserve is for.
+            reserve = SpaceReserve(directory / "reserve", config.reserve_bytes)
+            if error.code != "E-DISK-FULL" or not reserve.path.exists():
+                raise
+            reserve.release()
+            return cls(directory, config)
 
     @classmethod
     def create(cls, directory: Path, new: NewBox) -> Box:
@@ -102,6 +112,20 @@ class Box:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def first_passwords(self) -> dict[str, str]:
+        """Return account -> password of the accounts that had none until now; each is shown only this once."""
+        made = {account: make_password(self.local, account) for account in ACCOUNTS}
+        return {account: password for account, password in made.items() if password}
+
+    def new_password(self, account: str) -> str:
+        """Give the account a new password and return it."""
+        if account not in ACCOUNTS:
+            raise ConfigError("E-CONFIG", where="account", expected=", ".join(ACCOUNTS), found=account)
+        self.local.put(f"password:{account}", None)
+        password = make_password(self.local, account)
+        assert password is not None
+        return password
 
     @property
     def id(self) -> str:

@@ -28,6 +28,7 @@ from sync.identity import HubIdentity, fingerprint_of, initialise
 from sync.keys import load_keys
 from sync.publish import Preview, PublishResult, preview, publish, write_roads
 from sync.signing import renew
+from webui.hub.accounts import FIRST_USER, new_password, set_password
 
 DIRECTORIES = ("keys", "blobs", "staging", "public", "recovery", "uploads")
 MAIN = "main"
@@ -65,8 +66,6 @@ class Hub:
     @classmethod
     def create(cls, directory: Path, name: str, clock: Clock = system_clock) -> tuple[Hub, NewHub]:
         """Make a new hub at `directory`: its databases, first login, keys, and its configuration, written last."""
-        from webui.hub.accounts import FIRST_USER, new_password, set_password
-
         state.create(directory, DIRECTORIES)
         Library.open(directory / "library.db", create=True).close()
         password = new_password()
@@ -96,6 +95,12 @@ class Hub:
     def fingerprint(self) -> str:
         """The SHA-256 of the trust root that boxes are given."""
         return fingerprint_of(self.directory)
+
+    def new_password(self, user: str) -> str:
+        """Give the user of the staff pages a new password, end the user's sessions, and return it."""
+        made = new_password()
+        set_password(self.local, user, made)
+        return made
 
     def secret(self) -> bytes:
         """Return the secret that keys form tokens and sessions; made on first use."""

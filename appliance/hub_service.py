@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: int | None) -> None:
     """Serve console and tree until interrupted; with `rsync_port` also the rsync daemon. Announce the hub."""
+    # An upload is collected whole before it is read: on the big disk, not in /tmp.
+    tempfile.tempdir = str(hub.directory / "staging")
     listening = listen(host, hub.config.port if port is None else port)
     application = hub_application(hub)
     with (
@@ -133,6 +136,8 @@ class HubWork:
         return self.hub.ingesting(
             request.source,
             bundle=request.bundle,
+            sheet=request.sheet,
+            dry_run=request.dry_run,
             licence=request.licence,
             work=request.work,
             source_name=request.source_name,

@@ -25,7 +25,10 @@ from catalog.finder import Finder
 from catalog.library import Library
 from webui.operations import BoxSettings, DiskSpace, Work
 
+# Threads wait for disks, not for the processor; connections are many and cheap.
 THREADS = 8
+CONNECTIONS = 600
+MOST_UPLOAD_BYTES = 1 << 40
 FIRST_SYNC_SECONDS = 2.0
 SECRET = "page_secret"
 TREE = "/tree/"
@@ -108,10 +111,25 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
     """Answer requests on `sockets` until interrupted."""
     from waitress.server import create_server
 
+    from webui.keepalive import keep_alive
+
+    # More requests at once than threads is what a class of phones does, and no reason for a line each.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
-        application, sockets=sockets, threads=THREADS, ident=None, clear_untrusted_proxy_headers=True,
-        channel_timeout=60, connection_limit=300, max_request_body_size=1 << 40, inbuf_overflow=1 << 20,
-    )  # fmt: skip
+        application,
+        sockets=sockets,
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        channel_timeout=60,
+        cleanup_interval=10,
+        max_request_header_size=32 << 10,
+        max_request_body_size=MOST_UPLOAD_BYTES,
+        asyncore_use_poll=True,
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+        log_socket_errors=False,
+    )
+    keep_alive(server)
     try:
         server.run()
     except KeyboardInterrupt:

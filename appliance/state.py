@@ -33,7 +33,7 @@ def default_state() -> Path:
 
 def create(state: Path, directories: tuple[str, ...]) -> None:
     """Make a new state directory; raise `ConfigError` E-STATE-EXISTS where one is already initialised there."""
-    if (state / CONFIG_NAME).exists():
+    if _initialised(state):
         raise ConfigError("E-STATE-EXISTS", where=state)
     become_owner(state)
 
@@ -62,10 +62,17 @@ def open_hub(state: Path) -> HubConfig:
 
 
 def _open(state: Path) -> BoxConfig | HubConfig:
-    if not (state / CONFIG_NAME).exists():
+    if not _initialised(state):
         raise ConfigError("E-STATE-MISSING", where=state)
     become_owner(state)
     return read_config(state / CONFIG_NAME)
+
+
+def _initialised(state: Path) -> bool:
+    try:
+        return (state / CONFIG_NAME).exists()
+    except PermissionError as error:
+        raise ConfigError("E-STATE-USER", where=state, found=_name(os.geteuid())) from error
 
 
 def become_owner(state: Path) -> None:

@@ -15,6 +15,7 @@ from appliance.cli.options import Call, leaf
 from catalog.clock import system_clock
 from catalog.durable import storage
 from catalog.errors import ContentError
+from webui.accounts import ACCOUNTS
 
 
 @click.group()
@@ -33,7 +34,6 @@ def init(
     call: Call, hub: str, root: Path | None, fingerprint: str | None, name: str | None, subscribe: str | None
 ) -> None:
     """Make a new box that trusts one hub, and show the first passwords of its `/admin` page."""
-    from webui.accounts import ACCOUNTS, make_password
 
     if root is None and fingerprint is None:
         raise click.UsageError("--root FILE or --fingerprint HEX is needed")
@@ -47,21 +47,34 @@ def init(
     )
     new = NewBox(hub=hub, name=name, root=data, fingerprint=fingerprint, subscriptions=chosen)
     with Box.create(call.state, new) as made:
-        passwords = {account: make_password(made.local, account) for account in ACCOUNTS}
-        value = {"id": made.id, "name": made.config.name, "hub": hub, "fingerprint": made.config.fingerprint,
-                 "passwords": passwords}  # fmt: skip
+        passwords = made.first_passwords()
+        value: dict[str, Any] = {
+            "id": made.id,
+            "name": made.config.name,
+            "hub": hub,
+            "fingerprint": made.config.fingerprint,
+            "passwords": passwords,
+        }
+        logins = "  ".join(f"{account} {password}" for account, password in passwords.items())
         call.answer(
             value,
             call.words(
                 f"书箱“{made.config.name}”已建好，编号 {made.id}。\n"
-                f"管理页 /admin 的密码（只显示这一次）：老师 {passwords['teacher']}，技术员 {passwords['technician']}\n"
-                "下一步：shuxiang box sync",
+                f"管理页 /admin 的登录（只显示这一次）：{logins}\n下一步：shuxiang box sync",
                 f"Box “{made.config.name}” is ready, id {made.id}.\n"
-                f"Passwords of /admin (shown this once): teacher {passwords['teacher']}, "
-                f"technician {passwords['technician']}\n"
-                "Next: shuxiang box sync",
+                f"Logins for /admin (shown this once): {logins}\nNext: shuxiang box sync",
             ),
         )
+
+
+@box.command()
+@click.argument("account", type=click.Choice(ACCOUNTS))
+@leaf
+def password(call: Call, account: str) -> None:
+    """Give an account of the box a new password and show it once."""
+    with Box.open(call.state) as opened:
+        made = opened.new_password(account)
+        call.answer({"account": account, "password": made}, f"{account}  {made}")
 
 
 @box.command()
@@ -199,7 +212,7 @@ def reindex(call: Call) -> None:
 def search(call: Call, words: tuple[str, ...]) -> None:
     """Search the catalogue."""
     from catalog.finder import Finder
-    from webui.api import search_answer
+    from webui.answers import search_answer
 
     with Box.open(call.state) as opened:
         finder = Finder(opened.library, opened.index)

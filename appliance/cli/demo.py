@@ -33,9 +33,11 @@ def demo(call: Call, port: int, once: bool) -> None:
             call.answer(
                 value,
                 call.words(
-                    f"\n书箱（教室打开）：{box['address']}\n县中心（县电教馆）：{county.hub_address}"
+                    f"\n书箱（教室打开）：{box['address']}   管理页 /admin   用户 technician   密码 {county.box_password}"
+                    f"\n县中心（县电教馆）：{county.hub_address}"
                     f"   用户 {county.user}   密码 {county.password}\n按 Ctrl-C 结束。",
-                    f"\nbox, for the classroom: {box['address']}\nhub, for the county:    {county.hub_address}"
+                    f"\nbox, for the classroom: {box['address']}   /admin   user technician"
+                    f"   password {county.box_password}\nhub, for the county:    {county.hub_address}"
                     f"   user {county.user}   password {county.password}\nCtrl-C ends all.",
                 ),
             )

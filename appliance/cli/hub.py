@@ -14,6 +14,7 @@ from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError
 from catalog.ingest.findings import Finding
 from catalog.ingest.session import IngestResult, Scan
+from webui.hub.accounts import FIRST_USER
 
 
 @click.group()
@@ -219,6 +220,16 @@ def remove(call: Call, bundle_id: str, resource_ids: tuple[str, ...]) -> None:
             {"id": bundle_id, "removed": count},
             call.words(f"移出 {count} 个资源。", f"{count} resources removed."),
         )
+
+
+@hub.command()
+@click.option("--user", default=FIRST_USER, show_default=True, help="Whose password.")
+@leaf
+def password(call: Call, user: str) -> None:
+    """Give a user of the staff pages a new password and show it once."""
+    with Hub.open(call.state) as opened:
+        made = opened.new_password(user)
+        call.answer({"user": user, "password": made}, f"{user}  {made}")
 
 
 @hub.command()

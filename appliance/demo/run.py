@@ -33,6 +33,7 @@ from sync.update import UpdateResult
 COUNTY, HUB_NAME, BOX_NAME = "county", "青禾县电教馆", "石桥教学点"
 LOOPBACK = "127.0.0.1"
 LOGIN_NAME = "login.json"
+TECHNICIAN = "technician"
 SEARCHES = ("分数", "fs", "三年级数学", "音乐")
 
 Say = Callable[[str, str], None]
@@ -46,6 +47,7 @@ class Demo:
     user: str
     password: str
     box: Path
+    box_password: str
     syncs: tuple[UpdateResult, ...]
 
 
@@ -69,6 +71,7 @@ def running_county(state: Path, progress: OnProgress, say: Say) -> Iterator[Demo
         address = hub_service["address"]
         root = (state / "hub" / "public" / tree.PINNED_ROOT).read_bytes()
         with _open_box(state / "box", address, fingerprint, root) as box:
+            box_password = box.new_password(TECHNICIAN)
             box.local.add_request(first, box.clock())
             by_http = _sync(box, address, progress)
             box.subscribe(None)
@@ -83,6 +86,7 @@ def running_county(state: Path, progress: OnProgress, say: Say) -> Iterator[Demo
             user=login["user"],
             password=login["password"],
             box=state / "box",
+            box_password=box_password,
             syncs=(by_http, by_rsync),
         )
 

@@ -247,6 +247,9 @@ class Writer:
             )
             self._content_changed = True
             self._shelves.update(places_of(resource))
+        elif whole and left_out:
+            # Whole without them, and one of the files that were left out came or went: pages show it.
+            self._content_changed = True
 
     def _has(self, sha256: str) -> bool:
         key = bytes.fromhex(sha256)

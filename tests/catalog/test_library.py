@@ -95,6 +95,11 @@ def test_roles_that_were_left_out_are_not_waited_for(store: Store) -> None:
     with store.library.reading() as reader:
         entry = reader.resource("r1")
         assert entry.current and [file.role for file in entry.serving] == ["play"]
+    before = store.library.generation().content
+    store.add(b"b")
+    with store.library.reading() as reader:
+        assert [file.role for file in reader.resource("r1").serving] == ["play", "source"]
+    assert store.library.generation().content > before, "kept pages must turn"
 
 
 def test_removal_leaves_what_another_bundle_lists(store: Store) -> None:
