@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_the_tables_name_every_locked_package_and_debian_program() -> None:
     for line in re.findall(r"^DEBIAN\w* := (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE):
         for package in line.split():
             assert package in page, package
+
+
+def test_every_direct_dependency_has_its_line_of_reason() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    stated = {re.split(r"[>=<;]", one)[0].strip().lower() for one in project["dependencies"]}
+    assert {name.replace("backports-zstd", "backports.zstd") for name in TABLES.DIRECT} == stated
+    page = (REPOSITORY / "docs" / "adr" / "0003-dependencies.md").read_text(encoding="utf-8")
+    for name in stated:
+        assert f"| {name} |" in page, name
 
 
 def test_no_runtime_package_is_under_the_gpl() -> None:
