@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,9 @@ from catalog.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+# What SQLite needs to open a database in WAL mode: 32 kB for the index of its log, and the log's head.
+_ROOM_BYTES = 64 << 10
 
 
 class Connections:
@@ -114,7 +118,9 @@ def database_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        # A full disk is an I/O error to SQLite where it makes its files: the index of its log, the log itself.
+        no_room = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(path.parent)
+        if code == sqlite3.SQLITE_FULL or no_room:
             raise StorageError("E-DISK-FULL", where=path) from error
         if code == sqlite3.SQLITE_READONLY:
             raise StorageError("E-READ-ONLY", where=path) from error
@@ -126,6 +132,14 @@ def database_errors(path: Path) -> Iterator[None]:
         ):
             raise StorageError("E-IO", where=path, found=error) from error
         raise
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _ROOM_BYTES
 
 
 def _connect(path: Path) -> sqlite3.Connection:

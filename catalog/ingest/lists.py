@@ -74,6 +74,12 @@ def has_header(path: Path) -> bool:
     return any(_header_place(table) is not None for table in _tables(path, lambda _: None))
 
 
+def is_unreadable(path: Path) -> bool:
+    """Return whether the list at `path` cannot be opened at all: another encoding, a password, damage."""
+    problems: list[Finding] = []
+    return path.suffix.lower() != ".jsonl" and not _tables(path, problems.append) and bool(problems)
+
+
 def _tables(path: Path, report: Report) -> list[_Table]:
     with path.open("rb") as stream:
         magic = stream.read(4)

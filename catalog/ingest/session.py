@@ -22,7 +22,7 @@ from catalog.ingest.drafts import Draft, DraftMaker, finding_of
 from catalog.ingest.findings import ERROR, WARNING, Finding
 from catalog.ingest.folder import folder_rules
 from catalog.ingest.intake import Intake, Taken
-from catalog.ingest.lists import LIST_SUFFIXES, has_header, read_list
+from catalog.ingest.lists import LIST_SUFFIXES, has_header, is_unreadable, read_list
 from catalog.ingest.locate import Locator
 from catalog.ingest.outcome import IngestResult, Scan
 from catalog.ingest.sniff import HEAD_BYTES, broken_claim, sniff_head, suffix_of
@@ -229,7 +229,11 @@ class IngestSession:
             if "/" not in path and suffix_of(path) in LIST_SUFFIXES and file.size_bytes
         ]
         local = [(file.path, self._local(file), "") for file in tops]
-        return tuple(item for item in local if has_header(item[1]))
+        safe = [item for item in local if not _refused_list(item[1])]
+        # Where no list can be read, one that cannot be opened is refused by name, never taken for a lesson.
+        return tuple(item for item in safe if has_header(item[1])) or tuple(
+            item for item in local if item not in safe or is_unreadable(item[1])
+        )
 
     def _local(self, file: SourceFile) -> Path:
         """Return a copy of a list of the source, with its own name, below the work directory."""
@@ -249,7 +253,9 @@ class IngestSession:
                 continue
             yield from maker.from_list(path, beside)
         left = maker.unlisted({name for name, _, _ in self._lists})
-        if left:
+        # What a refused list names is not known: to call all files unlisted would only hide the reason.
+        refused = any(item.level == ERROR and not item.row for item in maker.findings)
+        if left and not refused:
             names = " | ".join(left[:_NAMED_UNLISTED]) + (" …" if len(left) > _NAMED_UNLISTED else "")
             maker.findings.append(
                 Finding(code="E-FILE-UNLISTED", level=WARNING, found=f"{len(left)}: {names}")
