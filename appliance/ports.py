@@ -49,6 +49,8 @@ def _bind(family: int, host: str, port: int, *, both: bool = False) -> socket.so
         if both:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         made.bind((host, port))
+        # From here on callers wait in the queue instead of being refused while the pages are still loading.
+        made.listen(socket.SOMAXCONN)
     except BaseException:
         made.close()
         raise
