@@ -30,6 +30,7 @@ from sync.update import UpdateResult
 
 FILES = 120
 QUICK, ALL = 2, 10
+ROADS = ("http", "rsync", "directory")
 
 
 class Village:
@@ -168,8 +169,10 @@ def test_publish_killed(village: Village, amount: int) -> None:
     kills(village, amount, one_round)
 
 
-@AMOUNT
-@pytest.mark.parametrize("road", ["http", "rsync", "directory"])
+@pytest.mark.parametrize(
+    ("road", "amount"),
+    [("http", QUICK), *(pytest.param(road, ALL, marks=pytest.mark.slow) for road in ROADS)],
+)
 def test_sync_killed(village: Village, road: str, amount: int) -> None:
     village.publish()
     village.follow(road)
