@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 BLOCK_BYTES = 256 << 10
 INLINE_BYTES = 64 << 10
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE)
+# Twenty digits hold every size there is; more are no number of ours.
+_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from catalog.errors import StorageError
 from catalog.library import Entry, Generation, Library, Reader
 from catalog.scope import EVERYTHING, Scope
-from catalog.search.highlight import highlight
+from catalog.search.highlight import excerpt, highlight
 from catalog.search.query import NumberSet, SearchAnswer, Searcher, SearchRequest
-from catalog.search.record import text_of
+from catalog.search.record import FACETS, text_of
 
 EXCERPT_CHARACTERS = 90
 
@@ -97,7 +97,7 @@ class Finder:
         with self._library.reading() as reader:
             generation = reader.generation()
             if not generation.index:
-                return Found(total=0, took_ms=0.0, hits=(), facets={})
+                return Found(total=0, took_ms=0.0, hits=(), facets={name: {} for name in FACETS})
             request = SearchRequest(
                 text=asked.text,
                 filters=asked.filters,
@@ -178,9 +178,8 @@ def _hit(entry: Entry, answer: SearchAnswer) -> Hit:
     resource = entry.resource
     parts = [resource.description or "", " › ".join(resource.path), "、".join(resource.keywords)]
     parts += ["、".join(resource.knowledge), resource.author or "", *resource.raw.values()]
-    excerpts = [highlight(part, answer.words, limit=EXCERPT_CHARACTERS) for part in parts if part]
     return Hit(
         entry=entry,
         title_html=highlight(resource.title, answer.words),
-        excerpt_html=next((text for text in excerpts if "<mark>" in text), excerpts[0] if excerpts else ""),
+        excerpt_html=excerpt(list(filter(None, parts)), answer.words, limit=EXCERPT_CHARACTERS),
     )

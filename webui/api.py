@@ -66,7 +66,7 @@ def routes(house: House) -> Blueprint:
         with house.library.reading() as reader:
             entry = reader.resource(resource_id) if is_resource_id(resource_id) else None
         if entry is None or entry.resource.state != "published":
-            return _json({"error": "not found"}, 404)
+            return refusal("Not Found", 404)
         return _json(resource_answer(entry))
 
     return blueprint
@@ -75,6 +75,11 @@ def routes(house: House) -> Blueprint:
 def _number(name: str, default: int, most: int) -> int:
     text = request.args.get(name, "")
     return max(1, min(int(text), most)) if text.isascii() and text.isdigit() and len(text) < 8 else default
+
+
+def refusal(reason: str, status: int) -> Response:
+    """Return the answer to what the API does not have or do: JSON like every other."""
+    return _json({"error": reason.lower()}, status)
 
 
 def _json(value: object, status: int = 200) -> Response:

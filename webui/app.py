@@ -141,7 +141,9 @@ def _flask(house: House) -> Flask:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Any:
-        if request.path.startswith("/api/") or error.code not in _MESSAGES:
+        if request.path.startswith("/api/"):
+            return api.refusal(error.name, error.code or 500)
+        if error.code not in _MESSAGES:
             return error
         return house.message(Told(error.code, *_MESSAGES[error.code]))
 

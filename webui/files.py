@@ -82,7 +82,7 @@ class Files:
             stream = known.path.open("rb", buffering=0)
         except OSError:
             return _refuse(start_response, "404 Not Found")
-        query = parse_qs(environ.get("QUERY_STRING", ""))
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         download = "download" in query or not is_harmless(known.media_type)
         extra = [IMMUTABLE, ("X-Content-Type-Options", "nosniff")]
         if download:

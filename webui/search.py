@@ -137,7 +137,7 @@ def _asked(has_scope: bool) -> Asked:
             name: codes for name in FIELDS if (codes := frozenset(filter(None, request.args.getlist(name))))
         },
         everything=has_scope and "all" in request.args,
-        here="cached" in request.args,
+        here=request.args.get("cached") == "1",
         page=min(int(page), MOST_PAGES) if page.isascii() and page.isdigit() and page.strip("0") else 1,
     )
 

@@ -61,7 +61,15 @@ def test_a_record_with_the_addresses_of_its_files(served: Any) -> None:
     assert {"role", "name", "media_type", "size_bytes", "sha256", "url"} <= set(play)
     assert client.get(play["url"]).data == film() and play["sha256"] == sha256(film())
     assert client.get("/api/v1/resources/nope").status_code == 404
-    assert client.get("/api/v1/nope").status_code == 404
+
+
+def test_every_refusal_is_json(served: Any) -> None:
+    client = served.client()
+    for path in ("/api/v1/resources/nope", "/api/v1/resources/", "/api/v1/resources/a/b", "/api/v1/nope"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.get_json()) == (404, {"error": "not found"}), path
+    answer = client.post("/api/v1/search")
+    assert (answer.status_code, answer.get_json()) == (405, {"error": "method not allowed"})
 
 
 def test_highlight_is_escaped_html(served: Any) -> None:

@@ -58,6 +58,8 @@ def test_downloads_have_their_right_name(served: Any) -> None:
     assert status == 200
     assert headers["content-disposition"].endswith("filename*=UTF-8''" + quote(file.name, safe=""))
     assert headers["content-disposition"].startswith("attachment")
+    bare = f"/files/{sha256(film())}/{quote('课.mp4')}?download"
+    assert ask(served, bare, "HEAD")[1]["content-disposition"].startswith("attachment")
 
 
 def test_what_is_not_here_is_404(served: Any) -> None:

@@ -56,7 +56,8 @@ def test_hits_carry_the_entry_and_marked_texts(store: Store, tmp_path: Path) -> 
 
 def test_no_index_yet_finds_nothing(store: Store, tmp_path: Path) -> None:
     found = Finder(store.library, tmp_path / "index").search("分数")
-    assert (found.total, found.hits, found.facets) == (0, (), {})
+    assert (found.total, found.hits) == (0, ())
+    assert found.facets == {name: {} for name in ("stage", "grade", "subject", "edition", "volume", "kind")}
 
 
 def test_what_is_here_and_a_schools_scope_narrow_everything(store: Store, tmp_path: Path) -> None:
