@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from appliance import state
 from appliance.config import CONFIG_NAME, HubConfig, write_config
@@ -217,33 +215,6 @@ class Hub:
             write_roads(self.public, self.roads())
 
     # -- what it says of itself ----------------------------------------------------------------------------------
-
-    def status(self) -> dict[str, Any]:
-        """Return the hub's status in the shape of the box's (DESIGN 5.5)."""
-        from appliance.box import VERSION
-
-        with self.library.reading() as reader:
-            generation = reader.generation()
-            counts = reader.counts()
-            bundles = reader.bundles()
-        disk = shutil.disk_usage(self.directory)
-        return {
-            "role": "hub",
-            "id": self.id,
-            "name": self.config.name,
-            "version": VERSION,
-            "release": generation.release,
-            "content_release": generation.content_release,
-            "bundles": {
-                bundle.id: {"version": bundle.version, "resources": bundle.resources, "cached": bundle.cached}
-                for bundle in bundles
-            },
-            "resources": counts.resources,
-            "cached": counts.cached,
-            "last_sync": None,
-            "disk": {"total_bytes": disk.total, "free_bytes": disk.free, "reserve_bytes": 0},
-            "updated_to": generation.updated_to,
-        }
 
     def release_dates(self) -> list[tuple[int, datetime]]:
         """Return number and date of the releases that the tree keeps, newest first."""

@@ -111,6 +111,8 @@ def publish(
         with library.writing() as writer:
             writer.set_release(release.number, release.date.isoformat())
             writer.set_content_release(release.number)
+            for bundle in release.bundles:
+                writer.set_bundle_version(bundle.id, bundle.version)
     return PublishResult(
         release=release.number,
         date=release.date,

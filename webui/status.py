@@ -1,11 +1,11 @@
-"""The box's status as `/api/v1/status`, `box status` and the teacher's page show it: one function, read only."""
+"""What a hub or box says of itself, as `/api/v1/status`, `box status` and the teacher's page show it; read only."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from catalog.library import Library
-from catalog.local import Local
+from catalog.local import Local, SyncRun
 from webui.operations import DiskSpace
 
 
@@ -13,14 +13,32 @@ def box_status(
     library: Library, local: Local, *, box_id: str, name: str, version: str, disk: DiskSpace
 ) -> dict[str, Any]:
     """Return the status of a box (DESIGN §5.5): catalogue, content, last sync, disk."""
+    last = next(iter(local.syncs(1)), None)
+    return _status("box", library, own_id=box_id, name=name, version=version, disk=disk, last=last)
+
+
+def hub_status(library: Library, *, hub_id: str, name: str, version: str, disk: DiskSpace) -> dict[str, Any]:
+    """Return the status of a hub, in the same shape; a hub syncs from nobody."""
+    return _status("hub", library, own_id=hub_id, name=name, version=version, disk=disk, last=None)
+
+
+def _status(
+    role: str,
+    library: Library,
+    *,
+    own_id: str,
+    name: str,
+    version: str,
+    disk: DiskSpace,
+    last: SyncRun | None,
+) -> dict[str, Any]:
     with library.reading() as reader:
         generation = reader.generation()
         counts = reader.counts()
         bundles = reader.bundles()
-    last = next(iter(local.syncs(1)), None)
     return {
-        "role": "box",
-        "id": box_id,
+        "role": role,
+        "id": own_id,
         "name": name,
         "version": version,
         "release": generation.release,

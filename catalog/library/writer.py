@@ -45,6 +45,10 @@ class Writer:
         )
         self._catalogue_changed = True
 
+    def set_bundle_version(self, bundle_id: str, version: int) -> None:
+        """Record as which version the bundle was published."""
+        self._db.execute("UPDATE bundles SET version = ? WHERE id = ?", (version, bundle_id))
+
     def drop_bundle(self, bundle_id: str) -> None:
         """Remove the bundle and the resources that no other bundle lists."""
         rows = self._db.execute(

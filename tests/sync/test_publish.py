@@ -88,6 +88,8 @@ def test_the_first_release(county: County) -> None:
         assert path.is_dir() or tree.parse(str(path.relative_to(county.public))), path
     generation = county.store.library.generation()
     assert (generation.release, generation.updated_to) == (1, NOW.isoformat())
+    with county.store.library.reading() as reader:
+        assert {bundle.id: bundle.version for bundle in reader.bundles()} == {"extra": 1, "main": 1}
 
 
 def test_an_empty_hub_publishes_an_empty_release(county: County) -> None:

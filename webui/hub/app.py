@@ -28,6 +28,8 @@ from webui.hub.publishing import publish_pages
 from webui.hub.take import take_pages
 from webui.hub.worker import Worker
 from webui.i18n import chosen_language
+from webui.operations import DiskSpace
+from webui.status import hub_status
 
 LAST_JOBS = 6
 HOME_WAIT_SECONDS = 0.3
@@ -187,24 +189,14 @@ def _outside(console: Console) -> Blueprint:
     @pages.get("/api/v1/status")
     def status() -> Response:
         usage = shutil.disk_usage(settings.uploads)
-        with console.library.reading() as reader:
-            generation, counts, bundles = reader.generation(), reader.counts(), reader.bundles()
         return jsonify(
-            role="hub",
-            id=settings.hub_id,
-            name=settings.name,
-            version=settings.version,
-            release=generation.release,
-            content_release=generation.content_release,
-            bundles={
-                one.id: {"version": one.version, "resources": one.resources, "cached": one.cached}
-                for one in bundles
-            },
-            resources=counts.resources,
-            cached=counts.cached,
-            last_sync=None,
-            disk={"total_bytes": usage.total, "free_bytes": usage.free, "reserve_bytes": 0},
-            updated_to=generation.updated_to,
+            hub_status(
+                console.library,
+                hub_id=settings.hub_id,
+                name=settings.name,
+                version=settings.version,
+                disk=DiskSpace(total_bytes=usage.total, free_bytes=usage.free, reserve_bytes=0),
+            )
         )
 
     return pages
