@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 
 @contextmanager
@@ -20,10 +20,17 @@ def address_of(application: Any, *, threads: int = 4) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}/"
     finally:
-        # The loop ends when its map is empty; only its own thread may change that map.
-        server.trigger.pull_trigger(server.close)
-        thread.join(5)
-        server.task_dispatcher.shutdown()
+        stop(server, thread)
+
+
+def stop(server: Any, thread: threading.Thread) -> None:
+    """End a waitress server, of one socket or several, and the thread that runs it."""
+    listeners = server.map.values() if isinstance(server, MultiSocketServer) else [server]
+    listener = next(one for one in listeners if isinstance(one, BaseWSGIServer))
+    # The loop ends when its map is empty; only its own thread may change that map.
+    listener.trigger.pull_trigger(server.close)
+    thread.join(5)
+    server.task_dispatcher.shutdown()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from school import PASSWORD, School, listening, village_school
 from werkzeug.test import Client
+from wsgi import stop
 
 from webui.accounts import set_password
 from webui.app import BoxApp, create_box_app
@@ -87,7 +88,6 @@ def serve(school: School) -> Iterator[Serving]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield Serving(school, app, port, package_port)
-    server.close()
-    thread.join(timeout=5)
+    stop(server, thread)
     app.close()
     school.close()

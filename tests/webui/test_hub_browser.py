@@ -13,6 +13,7 @@ import pytest
 import waitress
 from playwright.sync_api import Browser, Page, sync_playwright
 from staff_hub import PASSWORD, Staff, StaffHub, county_batch
+from wsgi import stop
 
 from sync.heads import heads
 from webui.hub.app import HubApp
@@ -40,8 +41,7 @@ class Desk:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        self._server.close()
-        self._thread.join(timeout=5)
+        stop(self._server, self._thread)
         self.app.close()
         self.hub.close()
 
