@@ -10,8 +10,10 @@ from catalog.errors import ConfigError
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket bound to `port` (0: a free one) at `host` ("" = every address, IPv4 and IPv6).
 
-    Raises `ConfigError` E-PORT where the port is taken or not allowed.
+    Raises `ConfigError` E-PORT where the port is taken, not allowed or none.
     """
+    if not 0 <= port <= 65535:
+        raise ConfigError("E-PORT", where=port, expected="1-65535")
     try:
         if host:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

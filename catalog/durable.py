@@ -30,11 +30,13 @@ def storage(action: Callable[[], _T], where: object) -> _T:
 
 
 def storage_error(error: OSError, where: object) -> StorageError:
-    """Return the refusal that fits `error`: full, read-only or failing disk."""
+    """Return the refusal that fits `error`: full, read-only, closed to us, or a failing disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError("E-DISK-FULL", where=where)
     if error.errno == errno.EROFS:
         return StorageError("E-READ-ONLY", where=where)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StorageError("E-ACCESS", where=where)
     return StorageError("E-IO", where=where, found=error.strerror or error)
 
 

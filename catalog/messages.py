@@ -234,6 +234,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         22, "读写磁盘出错", "the disk reports an error", "检查磁盘和连接", "check the disk and its cable"
     ),
     "E-READ-ONLY": Message(23, "磁盘只读", "the disk is read-only", "检查磁盘", "check the disk"),
+    "E-ACCESS": Message(
+        25,
+        "没有读写这个位置的权限",
+        "this place may not be read or written",
+        "换一个位置，或更改它的权限",
+        "use another place, or change its permissions",
+    ),
     "E-INDEX": Message(
         24,
         "检索索引缺失或损坏",
@@ -248,7 +255,7 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "可以再试一次；仍不行请把日志交给技术员",
         "try once more; if it fails again give the log to a technician",
     ),
-    "E-BUSY": Message(30, "另一个同步正在进行", "another run is at work", "稍后再试", "try later"),
+    "E-BUSY": Message(30, "另一项工作正在进行", "another run is at work", "稍后再试", "try later"),
     "E-PAUSED": Message(
         31, "同步已暂停", "sync is paused", "在页面上恢复，或稍后再试", "resume it on the page, or try later"
     ),

@@ -25,7 +25,9 @@ def box() -> None:
 
 @box.command()
 @click.option("--hub", required=True, help="Address of the hub's tree: http://…, rsync://… or a directory.")
-@click.option("--root", type=click.Path(path_type=Path, dir_okay=False), help="The hub's 1.root.json.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The hub's 1.root.json."
+)
 @click.option("--fingerprint", help="SHA-256 of the hub's 1.root.json, from its sheet.")
 @click.option("--name", help="Name of the box.")
 @click.option("--subscribe", help="all, none, or bundle ids with commas.")

@@ -11,7 +11,6 @@ from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
 from appliance.hub import MAIN, Hub
 from catalog.curriculum import LICENCES
-from catalog.errors import ConfigError
 from catalog.ingest.findings import Finding
 from catalog.ingest.session import IngestResult, Scan
 from webui.hub.accounts import FIRST_USER
@@ -60,7 +59,7 @@ def init(call: Call, name: str) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--sheet", type=click.Path(path_type=Path), help="The list: .xlsx, .xls, .csv or .jsonl.")
 @click.option("--bundle", default=MAIN, show_default=True, help="Bundle that the resources go to.")
-@click.option("--licence", help="Licence of rows that name none.")
+@click.option("--licence", type=click.Choice(LICENCES), help="Licence of rows that name none.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen and what is wrong.")
 @click.option("--rejected", type=click.Path(path_type=Path), help="Write the rejected rows to this .xlsx.")
 @leaf
@@ -76,8 +75,6 @@ def ingest(
     """Take content from a folder with a list, a folder alone, an archive, or a .jsonl file."""
     from catalog.ingest.rejected import write_rejected
 
-    if licence is not None and licence not in LICENCES:
-        raise ConfigError("E-CONFIG", where="--licence", expected=", ".join(LICENCES), found=licence)
     progress = call.progress()
     with Hub.open(call.state) as opened:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import errno
 import re
 from pathlib import Path
 
 import pytest
 
+from catalog.durable import storage_error
 from catalog.errors import ContentError
 from catalog.messages import MESSAGES
 
@@ -55,6 +57,19 @@ def test_the_class_and_the_exit_status_agree() -> None:
                         assert MESSAGES[code.value].exit_code in ranges[node.func.id], (
                             f"{path.name}:{node.lineno}"
                         )
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "E-DISK-FULL"),
+        (errno.EROFS, "E-READ-ONLY"),
+        (errno.EACCES, "E-ACCESS"),
+        (errno.EIO, "E-IO"),
+    ],
+)
+def test_a_failing_disk_is_told_by_its_cause(number: int, code: str) -> None:
+    assert storage_error(OSError(number, "x"), "place").code == code
 
 
 def test_an_error_says_expected_found_and_what_to_do() -> None:
