@@ -1,22 +1,27 @@
 """Two languages for every page: Chinese is the message id, English is a table.
 
-Each language has its own Jinja environment with its words built in, so that a page asks nothing per message.
+Each language has its own Jinja environment with its words built in: a message without values is part of the template
+before that is compiled, so that a page asks nothing for it.
 Invariant: a message without English shows its Chinese; `tests/webui/test_i18n.py` keeps the tables complete.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qs
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import escape
 
 LANGUAGES = ("zh-CN", "en")
 TEMPLATES = Path(__file__).parent / "templates"
 
 Translate = Callable[[str], str]
+
+_PLAIN_MESSAGE = re.compile(r"\{\{ _\('([^'\\%]*)'\) \}\}")
 
 
 def language_of(tag: str) -> str | None:
@@ -66,9 +71,22 @@ def environments(
     return MappingProxyType({language: _environment(language, english, folders) for language in LANGUAGES})
 
 
+class _Templates(FileSystemLoader):
+    """Templates in which every message that needs no values is written out in one language."""
+
+    def __init__(self, folders: Sequence[Path], translate: Translate) -> None:
+        super().__init__([str(folder) for folder in folders])
+        self._translate = translate
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, name, current = super().get_source(environment, template)
+        return _PLAIN_MESSAGE.sub(lambda found: escape(self._translate(found[1])), source), name, current
+
+
 def _environment(language: str, english: Mapping[str, str], folders: Sequence[Path]) -> Environment:
+    one = translator(language, english)
     environment = Environment(
-        loader=FileSystemLoader([str(folder) for folder in folders]),
+        loader=_Templates(folders, one),
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         trim_blocks=True,
@@ -76,7 +94,6 @@ def _environment(language: str, english: Mapping[str, str], folders: Sequence[Pa
         auto_reload=False,
         undefined=StrictUndefined,
     )
-    one = translator(language, english)
 
     def several(singular: str, plural: str, count: int) -> str:
         return one(singular if language != "en" or count == 1 else plural)
