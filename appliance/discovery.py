@@ -78,11 +78,19 @@ class Announcer:
     """Announces one box or hub until it is closed, and anew whenever an address or the state changes.
 
     `start` returns at once: probing for the name takes a second, and a machine without a network waits for one.
+    Nothing is loaded or sent in the first `settle_seconds`, which belong to the service itself.
     """
 
-    def __init__(self, announcement: Announcement, *, check_seconds: float = CHECK_SECONDS) -> None:
+    def __init__(
+        self,
+        announcement: Announcement,
+        *,
+        check_seconds: float = CHECK_SECONDS,
+        settle_seconds: float = 0.0,
+    ) -> None:
         self._announcement = announcement
         self._check_seconds = check_seconds
+        self._settle_seconds = settle_seconds
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
@@ -120,6 +128,9 @@ class Announcer:
         self.close()
 
     def _run(self) -> None:
+        self._wake.wait(self._settle_seconds)
+        if self._closing:
+            return
         from zeroconf import Error, EventLoopBlocked
 
         while not self._closing:

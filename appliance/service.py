@@ -33,6 +33,8 @@ FIRST_SYNC_SECONDS = 2.0
 SECRET = "page_secret"
 TREE = "/tree/"
 LOOK_SECONDS = 5.0
+# The first page comes first: what it does not need (the announcement, the index) is loaded after this.
+SETTLE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ def announced(library: Library, *, name: str, id: str, role: str, port: int, hos
     announcement = Announcement(
         name=name, id=id, role=role, version=VERSION, state=state(), port=port, host=host
     )
-    with Announcer(announcement) as announcer:
+    with Announcer(announcement, settle_seconds=SETTLE_SECONDS) as announcer:
 
         def follow() -> None:
             said = announcement.state
@@ -162,7 +164,9 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
     tree = held_tree(box.trust, box.blobs.path, _Holds(box))
     finder = Finder(box.library, box.index)
     # The first search of a lesson should not pay for opening the index.
-    threading.Thread(target=_warm, args=(finder,), name="warm", daemon=True).start()
+    warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))
+    warming.daemon = True
+    warming.start()
     return create_box_app(
         library=box.library,
         finder=finder,

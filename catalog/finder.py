@@ -11,13 +11,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catalog.errors import StorageError
 from catalog.library import Entry, Generation, Library, Reader
 from catalog.scope import EVERYTHING, Scope
 from catalog.search.highlight import excerpt, highlight
-from catalog.search.query import NumberSet, SearchAnswer, Searcher, SearchRequest
 from catalog.search.record import FACETS, text_of
+
+# Whoosh is loaded by the first search: the first page of a box that starts does not wait for it.
+if TYPE_CHECKING:
+    from catalog.search.query import NumberSet, SearchAnswer, Searcher
 
 EXCERPT_CHARACTERS = 90
 
@@ -93,6 +97,8 @@ class Finder:
             return self._found(asked)
 
     def _found(self, asked: _Asked) -> Found:
+        from catalog.search.query import SearchRequest
+
         started = time.perf_counter()
         with self._library.reading() as reader:
             generation = reader.generation()
@@ -127,6 +133,8 @@ class Finder:
         self.search()
 
     def _searcher(self, index: int) -> Searcher:
+        from catalog.search.query import Searcher
+
         with self._lock:
             if self._opened is None or self._opened[0] != index:
                 previous = self._opened[1] if self._opened else None
@@ -136,6 +144,8 @@ class Finder:
     def _number_sets(
         self, reader: Reader, generation: Generation, *, cached: bool, scope: Scope
     ) -> tuple[NumberSet, ...]:
+        from catalog.search.query import NumberSet
+
         sets = []
         with self._lock:
             if self._sets_of != generation:

@@ -6,12 +6,15 @@ Invariant: the result is the text (or a cut of it) escaped, and its only tags ar
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 
 from catalog.search.language import WORD_CHARACTER, fold_text, runs
 
 _ELLIPSIS = "…"
+# No text of a record has it (`E-RECORD`), no word goes over it.
+_BETWEEN = "\x00"
 
 
 def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) -> str:
@@ -19,23 +22,17 @@ def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) ->
 
     Chinese is marked where it stands; a word of letters or digits is marked whole, also where it only starts so.
     """
-    spans = find_words(text, words)
-    start, end = 0, len(text)
-    if limit is not None and len(text) > limit:
-        first = spans[0][0] if spans else 0
-        start = max(0, min(first - limit // 4, len(text) - limit))
-        end = start + limit
-    pieces = [_ELLIPSIS] if start else []
-    at = start
-    for left, right in spans:
-        left, right = max(left, at), min(right, end)
-        if left < right:
-            pieces += (escape(text[at:left]), "<mark>", escape(text[left:right]), "</mark>")
-            at = right
-    pieces.append(escape(text[at:end]))
-    if end < len(text):
-        pieces.append(_ELLIPSIS)
-    return "".join(pieces)
+    return _marked(text, find_words(text, words), limit)
+
+
+def excerpt(parts: Sequence[str], words: tuple[str, ...], *, limit: int) -> str:
+    """Return as `highlight` does the first of `parts` that has any of `words`, else the first of them; "" for none."""
+    joined = _BETWEEN.join(parts)
+    spans = find_words(joined, words)
+    start = joined.rfind(_BETWEEN, 0, spans[0][0]) + 1 if spans else 0
+    text = joined[start:].partition(_BETWEEN)[0]
+    end = start + len(text)
+    return _marked(text, [(left - start, right - start) for left, right in spans if right <= end], limit)
 
 
 def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -56,6 +53,25 @@ def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     if origin is None:
         return merged
     return [(origin[left], origin[right - 1] + 1) for left, right in merged]
+
+
+def _marked(text: str, spans: list[tuple[int, int]], limit: int | None) -> str:
+    start, end = 0, len(text)
+    if limit is not None and len(text) > limit:
+        first = spans[0][0] if spans else 0
+        start = max(0, min(first - limit // 4, len(text) - limit))
+        end = start + limit
+    pieces = [_ELLIPSIS] if start else []
+    at = start
+    for left, right in spans:
+        left, right = max(left, at), min(right, end)
+        if left < right:
+            pieces += (escape(text[at:left]), "<mark>", escape(text[left:right]), "</mark>")
+            at = right
+    pieces.append(escape(text[at:end]))
+    if end < len(text):
+        pieces.append(_ELLIPSIS)
+    return "".join(pieces)
 
 
 @lru_cache(maxsize=256)
