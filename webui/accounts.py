@@ -1,7 +1,8 @@
 """The box's two accounts, teacher and technician: passwords hashed by werkzeug, unique per box, rate-limited login.
 
 Invariant: no password is ever stored or logged in the clear, and none is published: a box makes its own when it is
-set up. What is remembered against guessing stays in memory only.
+set up. What is remembered against guessing stays in memory only. Werkzeug is loaded where a password is hashed: the
+command line imports this module for its names.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import secrets
 import threading
 from collections import deque
 from functools import cache
-
-from werkzeug.security import check_password_hash, generate_password_hash
 
 from catalog.local import Local
 
@@ -27,7 +26,7 @@ def set_password(local: Local, account: str, password: str) -> None:
     """Keep the hash of a password; `account` is one of `ACCOUNTS`."""
     if account not in ACCOUNTS or len(password) < SHORTEST:
         raise ValueError(f"account of {ACCOUNTS} and at least {SHORTEST} characters")
-    local.put(f"password:{account}", generate_password_hash(password))
+    local.put(f"password:{account}", _hashed(password))
 
 
 def make_password(local: Local, account: str) -> str | None:
@@ -46,6 +45,8 @@ def has_password(local: Local) -> bool:
 
 def is_right_password(local: Local, account: str, password: str) -> bool:
     """Return whether the password is right, in the same time for an account that does not exist."""
+    from werkzeug.security import check_password_hash
+
     stored = local.get(f"password:{account}") if account in ACCOUNTS else None
     right = check_password_hash(stored or _nobody(), password[:200])
     return right and stored is not None
@@ -53,7 +54,13 @@ def is_right_password(local: Local, account: str, password: str) -> bool:
 
 @cache
 def _nobody() -> str:
-    return generate_password_hash("nobody")
+    return _hashed("nobody")
+
+
+def _hashed(password: str) -> str:
+    from werkzeug.security import generate_password_hash
+
+    return generate_password_hash(password)
 
 
 class LoginGate:
