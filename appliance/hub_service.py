@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from appliance.box import VERSION
-from appliance.cli.options import Call
 from appliance.hub import Hub
 from appliance.ports import listen, port_of
-from appliance.service import TREE, announced, run_waitress, tell_addresses, under
+from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
 from catalog.clock import CHINA
 from catalog.errors import RoadError, ShuxiangError
 from catalog.ingest.session import IngestSession
@@ -38,7 +37,7 @@ RENEW_SECONDS = 24 * 3600
 _log = logging.getLogger(__name__)
 
 
-def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: int | None) -> None:
+def serve_hub(hub: Hub, answer: Answer, *, port: int | None, host: str, rsync_port: int | None) -> None:
     """Serve console and tree until interrupted; with `rsync_port` also the rsync daemon. Announce the hub."""
     # An upload is collected whole before it is read: on the big disk, not in /tmp.
     tempfile.tempdir = str(hub.directory / "staging")
@@ -50,7 +49,7 @@ def serve_hub(hub: Hub, call: Call, *, port: int | None, host: str, rsync_port: 
             hub.library, name=hub.config.name, id=hub.id, role="hub", port=port_of(listening), host=host
         ),
     ):
-        tell_addresses(call, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
+        tell_addresses(answer, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
         try:
             run_waitress(application, [listening])
         finally:

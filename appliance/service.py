@@ -9,14 +9,13 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from appliance.box import CLOCK_OFFSET, VERSION, Box
-from appliance.cli.options import Call
 from appliance.ports import listen, listen_near, port_of
 from appliance.state import work_under_way
 from catalog.clock import clock_offset
@@ -38,9 +37,12 @@ SETTLE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
+# Takes where the pages are: as a value for programs, and in words for people.
+Answer = Callable[[dict[str, Any], str], None]
+
 
 def serve_box(
-    box: Box, call: Call, *, port: int | None, package_port: int | None, host: str, service: bool
+    box: Box, answer: Answer, *, port: int | None, package_port: int | None, host: str, service: bool
 ) -> None:
     """Serve the pages of `box` until interrupted; as a `service` also sync by itself. Announce it on the network."""
     pages = listen(host, box.config.port if port is None else port)
@@ -49,7 +51,7 @@ def serve_box(
     )
     operations = BoxOperations(box)
     application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
-    tell_addresses(call, box.config.name, host, port_of(pages), package_port=port_of(packages))
+    tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (
         announced(box.library, name=box.config.name, id=box.id, role="box", port=port_of(pages), host=host),
         operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None),
@@ -60,8 +62,8 @@ def serve_box(
             application.close()
 
 
-def tell_addresses(call: Call, name: str, host: str, port: int, **more: Any) -> None:
-    """Print where the pages are: for programs the one on this machine, for people also those of the network."""
+def tell_addresses(answer: Answer, name: str, host: str, port: int, **more: Any) -> None:
+    """Say where the pages are: for programs the one on this machine, for people also those of the network."""
     from appliance.discovery import local_addresses
 
     here = f"http://{_in_address(host or '127.0.0.1')}:{port}"
@@ -70,7 +72,7 @@ def tell_addresses(call: Call, name: str, host: str, port: int, **more: Any) -> 
         if host
         else [f"http://{_in_address(one)}:{port}" for one in local_addresses() if not one.startswith("fe80")]
     )
-    call.answer({"address": here, "port": port, **more}, "\n".join([f"{name}  {here}", *there]))
+    answer({"address": here, "port": port, **more}, "\n".join([f"{name}  {here}", *there]))
     sys.stdout.flush()
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from catalog.errors import StorageError
 
@@ -112,12 +112,6 @@ def link(existing: Path, path: Path) -> bool:
     return True
 
 
-def rename_directory(staged: Path, path: Path) -> None:
-    """Give the synced directory `staged` its final name `path`, durably; `path` must not exist or be empty."""
-    staged.replace(path)
-    sync_directory(path.parent)
-
-
 def make_directory(path: Path, *, mode: int = 0o755) -> None:
     """Create `path` and its missing parents, each durably named in its own parent."""
     missing = []
@@ -134,12 +128,3 @@ def sync_all(paths: Iterable[Path]) -> None:
     """Make each file and directory of `paths` durable."""
     for path in paths:
         sync_directory(path) if path.is_dir() else sync_file(path)
-
-
-def copy_stream(source: BinaryIO, target: BinaryIO, *, block_bytes: int = 1 << 20) -> int:
-    """Copy until the end of `source`; return the number of bytes copied."""
-    total = 0
-    while block := source.read(block_bytes):
-        target.write(block)
-        total += len(block)
-    return total

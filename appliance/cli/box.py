@@ -266,7 +266,7 @@ def serve(call: Call, port: int | None, package_port: int | None, host: str) -> 
     from appliance.service import serve_box
 
     with Box.open(call.state) as opened:
-        serve_box(opened, call, port=port, package_port=package_port, host=host, service=False)
+        serve_box(opened, call.answer, port=port, package_port=package_port, host=host, service=False)
 
 
 @box.command()
@@ -279,4 +279,4 @@ def run(call: Call, port: int | None, package_port: int | None, host: str) -> No
     from appliance.service import serve_box
 
     with Box.open(call.state) as opened:
-        serve_box(opened, call, port=port, package_port=package_port, host=host, service=True)
+        serve_box(opened, call.answer, port=port, package_port=package_port, host=host, service=True)

@@ -272,7 +272,7 @@ def serve(call: Call, port: int | None, host: str) -> None:
     from appliance.hub_service import serve_hub
 
     with Hub.open(call.state) as opened:
-        serve_hub(opened, call, port=port, host=host, rsync_port=None)
+        serve_hub(opened, call.answer, port=port, host=host, rsync_port=None)
 
 
 @hub.command()
@@ -287,7 +287,7 @@ def run(call: Call, port: int | None, rsync_port: int | None, host: str) -> None
     with Hub.open(call.state) as opened:
         serve_hub(
             opened,
-            call,
+            call.answer,
             port=port,
             host=host,
             rsync_port=opened.config.rsync_port if rsync_port is None else rsync_port,

@@ -37,13 +37,5 @@ class Finding:
             self.code, language, where=where, expected=self.expected, found=self.found
         )
 
-    @property
-    def message_zh(self) -> str:
-        return self.line("zh-CN")
-
-    @property
-    def message_en(self) -> str:
-        return self.line("en")
-
 
 Report = Callable[[Finding], None]

@@ -327,9 +327,9 @@ class IngestSession:
             return resource
         known = entry.resource
         same_but_state = replace(resource, state=known.state)
-        if "state" not in taken.draft.said and _meaning(same_but_state) == _meaning(known):
+        if "state" not in taken.draft.said and _undated(same_but_state) == _undated(known):
             resource = same_but_state
-        if _meaning(resource) == _meaning(known) and self._bundle in reader.bundles_of(entry.number):
+        if _undated(resource) == _undated(known) and self._bundle in reader.bundles_of(entry.number):
             tally.unchanged += 1
             return None
         tally.changed += 1
@@ -347,7 +347,7 @@ def _ordered(pool: ThreadPoolExecutor, intake: Intake, drafts: Iterator[Draft]) 
         yield window.popleft().result()
 
 
-def _meaning(resource: Resource) -> Resource:
+def _undated(resource: Resource) -> Resource:
     return replace(resource, created=None, updated=None)
 
 

@@ -56,7 +56,6 @@ _FIELDS = {
 # Where the common hint names an option of a command.
 _REMEDIES = {"E-LICENCE": "填写“授权”列，或收资源时选好授权"}
 _MINUTE = 60
-_HOUR = 3600
 
 
 class HubWords(Words):
