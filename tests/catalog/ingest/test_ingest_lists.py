@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import workbook
+from xls import write_xls
 
 from catalog.ingest.findings import Finding
 from catalog.ingest.headers import field_of
@@ -116,6 +117,26 @@ def test_a_workbook_with_banner_sheets_merged_cells_and_numbers(tmp_path: Path) 
     assert rows[1].values["unit"] == "第一单元"
     assert rows[0].values["textbook_year"] == "2024" and rows[0].values["quality"] == "0.5"
     assert [(item.code, item.level, item.sheet) for item in findings] == [("E-HEADER", "warning", "填写说明")]
+
+
+def test_a_workbook_of_excel_97(tmp_path: Path) -> None:
+    """County offices still save `.xls`: several sheets, numbers, merged cells, more rows than one sector holds."""
+    lessons = [[f"第 {number} 课", "数学", float(number)] for number in range(1, 81)]
+    path = write_xls(
+        tmp_path / "清单.xls",
+        {
+            "三上": ([["全县资源清单"], ["单元", "标题", "学科", "课序"], ["一 测量", "甲", "数学", 2.0],
+                      [None, "乙", "数学", 2.5]], [(0, 0, 0, 3), (2, 3, 0, 0)]),
+            "三下": ([["标题", "学科", "课序"], *lessons], []),
+        },
+    )  # fmt: skip
+    rows, findings = read(path)
+    assert findings == [] and len(rows) == 82
+    assert [(row.sheet, row.row, row.values["unit"], row.values["title"]) for row in rows[:2]] == [
+        ("三上", 3, "一 测量", "甲"),
+        ("三上", 4, "一 测量", "乙"),
+    ]
+    assert rows[-1].values == {"title": "第 80 课", "subject": "数学", "lesson_no": "80"}
 
 
 def test_merged_titles_and_files_are_ambiguous(tmp_path: Path) -> None:
