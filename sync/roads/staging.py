@@ -4,8 +4,9 @@ Invariant: bytes up to the recorded offset of a file are on the disk. After a po
 that offset before it goes on, so whatever the cut left behind it (holes, zeros, other blocks) is never built upon;
 small files have no record and start again. After a mere kill the kernel still has all that was written, so within one
 boot the length of the file counts. Offset and boot stand in `<sha256>.at`, written after the data they speak of; on
-the first run after a boot every file without a record gets one that says 0. The lock is inherited by programs that write here, so a program that outlived its run (after
-`kill -9`) is found and ended before another run writes to the same files.
+the first run after a boot every file without a record gets one that says 0. The lock is inherited by programs that
+write here, so a program that outlived its run (after `kill -9`) is found and ended before another run writes to the
+same files.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ from catalog.resource import is_sha256
 from sync.release import TreeFile
 
 CHECKPOINT_BYTES = 1 << 20
-# On a fast network a MiB is soon sent again, and flushing each one would be the slowest part of the road.
-CHECKPOINT_SECONDS = 0.05
 LOCK_SECONDS = 15.0
 _OFFSET_DIGITS = 20
 _OFFSET_SUFFIX = ".at"
@@ -56,7 +55,6 @@ class StagedFile:
         self._boot = boot
         self._checkpoint_bytes = checkpoint_bytes
         self._mark_handle: int | None = None
-        self._checked_at = time.monotonic()
         mark = _read_mark(path)
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -92,11 +90,8 @@ class StagedFile:
     def copied(self, count: int) -> None:
         """Take note that `count` bytes were appended."""
         self.offset += count
-        if self.offset - self._durable >= self._checkpoint_bytes and self.offset < self.size_bytes:
-            now = time.monotonic()
-            if now - self._checked_at >= CHECKPOINT_SECONDS:
-                self.checkpoint()
-                self._checked_at = time.monotonic()
+        if self.offset - self._durable >= self._checkpoint_bytes:
+            self.checkpoint()
 
     def restart(self) -> None:
         """Throw away what is here."""

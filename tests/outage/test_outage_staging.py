@@ -55,7 +55,7 @@ def admit(store: Store, staging: Staging, file: TreeFile) -> None:
 def check(root: Path, acknowledged: tuple[str, ...]) -> None:
     """What each file goes on from is its beginning, and no more than 1 MiB behind what had come."""
     came = dict(line.split() for line in acknowledged)
-    with Store(root) as store, Staging(root / "staging") as staging:
+    with Store(root) as store, Staging(root / "staging", boot="the one after the cut") as staging:
         for number, (file, data) in enumerate(zip(FILES, CONTENTS, strict=True)):
             said = came.get(str(number), "0")
             with store.library.reading() as reader:

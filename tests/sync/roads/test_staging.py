@@ -13,7 +13,6 @@ import pytest
 from builders import sha256
 
 from catalog.errors import RoadError
-from sync.roads import staging as module
 from sync.roads.road import blob_file
 from sync.roads.staging import Staging
 
@@ -47,8 +46,7 @@ def test_after_a_kill_the_length_counts(tmp_path: Path) -> None:
         assert again.offset == 2 * MIB + 333
 
 
-def test_after_a_cut_the_record_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+def test_after_a_cut_the_record_counts(tmp_path: Path) -> None:
     with Staging(tmp_path, boot="one") as staging:
         staged = staging.open(FILE)
         for start in range(0, 2 * MIB + MIB // 2, MIB // 4):
