@@ -166,12 +166,17 @@ def decisions() -> str:
 # -- what is installed -----------------------------------------------------------------------------------------------
 
 
+TAKEN_OUT = frozenset({"pip"})
+"""Installs the others and is removed at the end of set-up."""
+
+
 def pinned(lock: str) -> dict[str, tuple[str, str]]:
     """Return name -> (version, marker) of the lock file `lock`."""
     text = (REPOSITORY / lock).read_text(encoding="utf-8")
     return {
         found["name"]: (found["version"], (found["marker"] or "").removeprefix(" ; ").strip())
         for found in _PINNED.finditer(text)
+        if found["name"] not in TAKEN_OUT
     }
 
 
