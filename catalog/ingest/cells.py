@@ -12,6 +12,8 @@ import unicodedata
 from catalog.curriculum import natural_key
 
 _MAX_COUNT = 1_000_000
+_HAN = "[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+_WRAPPED = re.compile(rf"(?<={_HAN})[^\S\r\n]*[\r\n]\s*(?={_HAN})")
 
 
 def brackets(label: str) -> tuple[str, str]:
@@ -29,6 +31,14 @@ def cell_text(value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def one_line(text: str) -> str:
+    """Return a name without the line breaks and blanks by which people fit it into a narrow cell.
+
+    A break between two Chinese characters is none of the name; elsewhere it parts two words.
+    """
+    return " ".join(_WRAPPED.sub("", text).split())
 
 
 def cell_texts(value: object, separators: re.Pattern[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from catalog.ingest.cells import (
     count,
     date,
     finite,
+    one_line,
     seconds,
 )
 from catalog.ingest.findings import WARNING, Finding, Report
@@ -111,7 +112,7 @@ class _Record:
 
     def read(self, values: Mapping[str, Any]) -> None:
         if "title" in values:
-            self.out["title"] = cell_text(values["title"])
+            self.out["title"] = one_line(cell_text(values["title"]))
         for name in _TEXT_FIELDS:
             if name in values:
                 self.out[name] = cell_text(values[name])
@@ -259,7 +260,8 @@ class _Record:
             names = cell_texts(values["path"], re.compile(r"[/>＞→\\]+"))
         else:
             names = tuple(cell_text(values[name]) for name in ("unit", "lesson") if name in values)
-        period = cell_text(values.get("period", ""))
+        names = tuple(map(one_line, names))
+        period = one_line(cell_text(values.get("period", "")))
         if period and "period_no" not in values:
             if re.fullmatch(r"第?(?:[一二三四五六七八九十]{1,4}|[0-9]{1,3})(?:课时|节)?", period):
                 self.out["period_no"] = count(period)

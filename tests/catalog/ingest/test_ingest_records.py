@@ -36,6 +36,10 @@ def record(**values: Any) -> tuple[dict[str, Any], list[Finding]]:
         ({"unit": "第一单元", "period": "第二课时"}, {"path": ("第一单元",), "period_no": 2}),
         ({"unit": "第一单元", "period": "认识秒"}, {"path": ("第一单元", "认识秒")}),
         ({"path": "第一单元/认识秒"}, {"path": ("第一单元", "认识秒")}),
+        (
+            {"unit": "八 分数的\n初步认识", "lesson": "Unit 3\nAmazing  animals"},
+            {"path": ("八 分数的初步认识", "Unit 3 Amazing animals")},
+        ),
         ({"keywords": "分数，几分之一;平均分"}, {"keywords": ("分数", "几分之一", "平均分")}),
         ({"language": "藏语"}, {"language": "bo"}),
         ({"language": "ug-Arab"}, {"language": "ug-Arab"}),
@@ -50,6 +54,20 @@ def test_what_suppliers_write_is_understood(values: dict[str, Any], expected: di
     found, findings = record(title="甲", **values)
     assert {name: found.get(name) for name in expected} == expected
     assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "title"),
+    [
+        ("分数的\n初步认识", "分数的初步认识"),
+        ("分数的初步认识 \r\n （第一课时）", "分数的初步认识（第一课时）"),
+        ("Part A\nLet's talk", "Part A Let's talk"),
+        ("练习\t1\n", "练习 1"),
+        ("认识 秒", "认识 秒"),
+    ],
+)
+def test_a_title_that_was_wrapped_in_its_cell_is_one_line(cell: str, title: str) -> None:
+    assert record(title=cell)[0]["title"] == title
 
 
 @pytest.mark.parametrize(
