@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from catalog.resource import is_sha256
 READ_BYTES = 1 << 20
 # Up to here one fsync per file is cheaper than flushing the filesystem.
 FEW_FILES = 3
+# Hashing and flushing let other threads run: several large files go side by side, small ones are quicker in turn.
+HASHERS = 4
+LARGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +70,10 @@ class BlobStore:
 
     def admit(self, staged: Iterable[Staged]) -> list[Refusal]:
         """Let a batch through the door and return those that were refused (hash or size wrong, bytes deleted)."""
+        batch = list(staged)
         right: list[Staged] = []
         refused: list[Refusal] = []
-        for item in staged:
-            error = self._check(item)
+        for item, error in zip(batch, self._checked(batch), strict=True):
             if error is None:
                 right.append(item)
             else:
@@ -117,6 +121,20 @@ class BlobStore:
         """Return how many bytes an ordinary user can still write here."""
         return shutil.disk_usage(self.root).free
 
+    def _checked(self, batch: list[Staged]) -> Iterator[ShuxiangError | None]:
+        if sum(item.blob.size_bytes >= LARGE_BYTES for item in batch) < 2:
+            yield from map(self._check, batch)
+            return
+        with ThreadPoolExecutor(min(HASHERS, len(batch)), "hash") as hashers:
+            yield from hashers.map(self._check_and_flush, batch)
+
+    def _check_and_flush(self, item: Staged) -> ShuxiangError | None:
+        error = self._check(item)
+        if error is None:
+            # `_make_visible` flushes again, and finds nothing left to do.
+            durable.storage(lambda: durable.sync_file(item.path), item.path)
+        return error
+
     def _check(self, item: Staged) -> ShuxiangError | None:
         try:
             size_bytes = item.path.stat().st_size
@@ -137,12 +155,11 @@ class BlobStore:
                 durable.sync_file(item.path)
         else:
             durable.sync_filesystem(self.staging)
-        directories = set()
-        for item in staged:
-            path = self.path(item.blob.sha256)
-            if path.parent not in directories:
-                durable.make_directory(path.parent)
-                directories.add(path.parent)
+        paths = [self.path(item.blob.sha256) for item in staged]
+        directories = {path.parent for path in paths}
+        durable.make_directory(self.root)
+        durable.make_directories(self.root, directories)
+        for item, path in zip(staged, paths, strict=True):
             durable.move(item.path, path)
         if len(directories) <= FEW_FILES:
             for directory in directories:

@@ -124,6 +124,15 @@ def make_directory(path: Path, *, mode: int = 0o755) -> None:
         sync_directory(directory.parent)
 
 
+def make_directories(parent: Path, paths: Iterable[Path]) -> None:
+    """Create those of `paths`, all directly in `parent`, that are missing: durably named, with one flush for all."""
+    missing = [path for path in paths if not path.exists()]
+    for path in missing:
+        path.mkdir(mode=0o755, exist_ok=True)
+    if missing:
+        sync_directory(parent)
+
+
 def sync_all(paths: Iterable[Path]) -> None:
     """Make each file and directory of `paths` durable."""
     for path in paths:
