@@ -64,6 +64,13 @@ WORDS: dict[str, Message] = {
     "D-QUIET": Message(
         4, "很久没有更新", "no new state for long", "检查线路和县中心", "check the line and the hub"
     ),
+    "D-SUBSCRIPTION": Message(
+        4,
+        "订阅了县中心没有的资源包",
+        "a bundle is subscribed that the hub does not have",
+        "用 box status 核对，再用 box subscribe 订阅",
+        "look at box status, then box subscribe",
+    ),
     "D-INDEX": Message(
         4, "搜索索引打不开", "the search index does not open", "运行 box reindex", "run box reindex"
     ),
@@ -184,6 +191,14 @@ def _syncs(box: Box) -> Iterator[Ailment]:
         yield Ailment(code="D-QUIET", level=WARNING, found=f"{last.at:%Y-%m-%d}")
 
 
+def _subscriptions(box: Box) -> Iterator[Ailment]:
+    with box.library.reading() as reader:
+        bundles = {bundle.id for bundle in reader.bundles()}
+    unknown = sorted((box.subscriptions or frozenset()) - bundles)
+    if unknown and box.library.generation().release:
+        yield Ailment(code="D-SUBSCRIPTION", level=WARNING, found=", ".join(unknown))
+
+
 def _index(box: Box) -> Iterator[Ailment]:
     from catalog.finder import Finder
 
@@ -195,4 +210,10 @@ def _index(box: Box) -> Iterator[Ailment]:
         yield Ailment(code="D-INDEX", level=ERROR, found=error.code)
 
 
-BOX_CHECKS: tuple[Callable[[Box], Iterator[Ailment]], ...] = (_box_space, _clock, _syncs, _index)
+BOX_CHECKS: tuple[Callable[[Box], Iterator[Ailment]], ...] = (
+    _box_space,
+    _clock,
+    _syncs,
+    _subscriptions,
+    _index,
+)
