@@ -6,6 +6,7 @@ session cookie is bound to `/admin`, `HttpOnly` and `SameSite=Strict`; no other 
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ ROOT = "/admin"
 AUDIT_SHOWN = 20
 REQUESTS_SHOWN = 50
 EARLIEST_YEAR, LATEST_YEAR = 2024, 2099
+_YEAR = re.compile("[12][0-9]{3}")
 _ACTIONS = {
     "login": "登录",
     "login refused": "登录被拒",
@@ -258,7 +260,7 @@ def _scope_asked(old: Scope) -> Scope:
                 subject=subject,
                 edition=edition,
                 stage=stage or None,
-                textbook_year=int(year) if year.isdigit() and int(year) else None,
+                textbook_year=int(year) if _YEAR.fullmatch(year) else None,
             )
         )
     return Scope(

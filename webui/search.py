@@ -5,6 +5,7 @@ Invariant: every state of the search is an address; each link changes one thing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,7 @@ PER_PAGE = 20
 MOST_PAGES = 500
 LONGEST_TEXT = 200
 OPTIONS_SHOWN = 8
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @lru_cache(maxsize=2048)
@@ -138,7 +140,7 @@ def _asked(has_scope: bool) -> Asked:
         },
         everything=has_scope and "all" in request.args,
         here=request.args.get("cached") == "1",
-        page=min(int(page), MOST_PAGES) if page.isascii() and page.isdigit() and page.strip("0") else 1,
+        page=max(1, min(int(page), MOST_PAGES)) if _NUMBER.fullmatch(page) else 1,
     )
 
 

@@ -76,6 +76,10 @@ def test_the_scope_is_chosen_and_taken_back(fresh: Any) -> None:
     assert scope.grades == {"g3"} and scope.editions[0].textbook_year == 2022
     text = html.unescape(client.get("/admin/").get_data(as_text=True))
     assert 'value="g3" checked' in text
+    for year in ("0", "²", "9" * 5000, ""):
+        odd = {"token": token, "edition/primary/math": f"pep|{year}"}
+        assert client.post("/admin/scope", data=odd).status_code == 303, year
+        assert Scope.from_json(fresh.school.local.get("scope")).editions[0].textbook_year is None
     client.post("/admin/scope", data={"token": token, "everything": "1"})
     assert fresh.school.local.get("scope") is None
 
