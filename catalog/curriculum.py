@@ -263,10 +263,13 @@ def stage_of_grade(grade: str) -> str | None:
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Return a sort key in which numbers, Chinese ones included, count as numbers: 第二单元 before 第十单元."""
+    """Return a sort key in which numbers, Chinese ones included, count as numbers: 第二单元 before 第十单元.
+
+    No name makes it raise: a run of digits that is no number any more counts in pieces.
+    """
     key: list[tuple[int, int, str]] = []
     for digits, chinese, rest in re.findall(
-        r"(\d+)|([零一二三四五六七八九十百]+)|([^\d零一二三四五六七八九十百]+)",
+        r"(\d{1,18})|([零一二三四五六七八九十百]+)|([^\d零一二三四五六七八九十百]+)",
         unicodedata.normalize("NFKC", text),
     ):
         if rest:

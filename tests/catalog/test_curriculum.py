@@ -1,0 +1,22 @@
+"""Names in the order in which people count them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.curriculum import natural_key
+
+
+def test_numbers_of_every_kind_count_as_numbers() -> None:
+    names = ["第1课", "第二课", "第３课", "第十课", "第十一课", "第二十课", "第100课", "附录"]
+    assert sorted(reversed(names), key=natural_key) == names
+
+
+@given(st.text(max_size=40))
+def test_any_name_has_a_key(name: str) -> None:
+    assert sorted([name, "第1课", "课"], key=natural_key)
+
+
+def test_a_long_run_of_digits_is_no_number() -> None:
+    assert natural_key("9" * 5000) > natural_key("9" * 17)
