@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +81,9 @@ class Finder:
         page: int = 1,
         per_page: int = 20,
     ) -> Found:
-        """Return one page of what matches `text` under `filters`; with `cached` only what pages can open here.
+        """Return one page of what matches `text` under `filters`; what pages can open here comes first.
+
+        With `cached` only that is found.
 
         Without text everything under the filters is browsed, best first. Raise `StorageError` E-INDEX where the index
         cannot be read.
@@ -108,6 +110,7 @@ class Finder:
                 text=asked.text,
                 filters=asked.filters,
                 numbers=self._number_sets(reader, generation, cached=asked.cached, scope=asked.scope),
+                preferred=self._cached_numbers(reader, generation),
                 page=asked.page,
                 per_page=asked.per_page,
             )
@@ -144,21 +147,26 @@ class Finder:
     def _number_sets(
         self, reader: Reader, generation: Generation, *, cached: bool, scope: Scope
     ) -> tuple[NumberSet, ...]:
+        sets = [self._cached_numbers(reader, generation)] if cached else []
+        if scope:
+            sets.append(
+                self._numbers(generation, scope, lambda: reader.numbers_on(scope.narrow(reader.shelves())))
+            )
+        return tuple(sets)
+
+    def _cached_numbers(self, reader: Reader, generation: Generation) -> NumberSet:
+        return self._numbers(generation, "cached", reader.cached_numbers)
+
+    def _numbers(self, generation: Generation, name: object, read: Callable[[], Iterable[int]]) -> NumberSet:
+        """Return a set of numbers, read once for each generation."""
         from catalog.search.query import NumberSet
 
-        sets = []
         with self._lock:
             if self._sets_of != generation:
                 self._sets, self._sets_of = {}, generation
-            if cached:
-                if "cached" not in self._sets:
-                    self._sets["cached"] = NumberSet(reader.cached_numbers())
-                sets.append(self._sets["cached"])
-            if scope:
-                if scope not in self._sets:
-                    self._sets[scope] = NumberSet(reader.numbers_on(scope.narrow(reader.shelves())))
-                sets.append(self._sets[scope])
-        return tuple(sets)
+            if name not in self._sets:
+                self._sets[name] = NumberSet(read())
+            return self._sets[name]
 
 
 class _Page:

@@ -1,7 +1,7 @@
 """Answering a plan from all segments: ranking, totals and facets.
 
-BM25 is computed for at most `SCORED_HITS` hits, those with every term in the title first; more hits than that are
-ranked as title hits, then the rest, each in static order.
+Hits with every term in the title come first, and among them what is preferred: what can be opened here and now. BM25
+ranks inside these tiers for at most `SCORED_HITS` hits; more hits than that stand in static order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import chain, islice
 
 from whoosh.util.numeric import byte_to_length
 
-from catalog.search.matching import Clause, Filters, Matched, Segment, documents_in
+from catalog.search.matching import Clause, Filters, Matched, NumberSet, Segment, documents_in
 from catalog.search.record import FACETS
 from catalog.search.schema import TITLE_HIT
 
@@ -36,17 +36,19 @@ class Evaluator:
         """Return what matches `clauses` in each segment."""
         return [segment.match(clauses) for segment in self.segments]
 
-    def rank(self, matched: list[Matched], first: int, last: int) -> list[int]:
+    def rank(
+        self, matched: list[Matched], first: int, last: int, preferred: NumberSet | None = None
+    ) -> list[int]:
         """Return the library numbers of the hits ranked from `first` to before `last`."""
         if sum(part.count for part in matched) <= SCORED_HITS:
-            ranked: Iterator[tuple[Matched, int]] = iter(self._scored(matched)[first:last])
+            ranked: Iterator[tuple[Matched, int]] = iter(self._scored(matched, preferred)[first:last])
         else:
-            streams = [_tiers(part) for part in matched]
-            tiers = (heapq.merge(*(stream[tier] for stream in streams), key=_static) for tier in (0, 1))
+            streams = [_tiers(part, preferred) for part in matched]
+            tiers = (heapq.merge(*tier, key=_static) for tier in zip(*streams, strict=True))
             ranked = islice(chain.from_iterable(tiers), first, last)
         return [part.segment.files.numbers[document] for part, document in ranked]
 
-    def _scored(self, matched: list[Matched]) -> list[tuple[Matched, int]]:
+    def _scored(self, matched: list[Matched], preferred: NumberSet | None) -> list[tuple[Matched, int]]:
         clauses = len(matched[0].hits) if matched else 0
         weights_of_terms = [
             math.log(1 + self.documents / (1 + sum(part.hits[at].count for part in matched))) * (K1 + 1)
@@ -56,6 +58,8 @@ class Evaluator:
         for part in matched:
             lengths = part.segment.files.length_bytes
             qualities = part.segment.files.qualities
+            numbers = part.segment.files.numbers
+            first = preferred.numbers if preferred else frozenset()
             terms = list(zip((hits.weights for hits in part.hits), weights_of_terms, strict=True))
             for document in part.all_documents():
                 norm = self._norms[lengths[document]]
@@ -64,7 +68,8 @@ class Evaluator:
                     weight = weights[document]
                     score += importance * weight / (weight + norm)
                     in_title = in_title and weight >= TITLE_HIT
-                scored.append((not in_title, -score, -qualities[document], part, document))
+                tier = (not in_title, numbers[document] not in first)
+                scored.append((tier, -score, -qualities[document], part, document))
         scored.sort(key=lambda row: row[:3])
         return [(part, document) for *_, part, document in scored]
 
@@ -85,18 +90,22 @@ def count_facets(matched: list[Matched], filters: Filters) -> dict[str, dict[str
     return facets
 
 
-def _tiers(part: Matched) -> tuple[Iterator[tuple[Matched, int]], Iterator[tuple[Matched, int]]]:
-    """Return the hits whose every term stands in the title, and the rest, each in static order."""
+def _tiers(part: Matched, preferred: NumberSet | None) -> list[Iterator[tuple[Matched, int]]]:
+    """Return the hits in four tiers, each in static order: every term in the title or not, preferred or not."""
     if part.documents is None:
         titles = part.bits if part.hits else 0
         for hits in part.hits:
             titles &= hits.title_bits
-        return _with(part, documents_in(titles)), _with(part, documents_in(part.bits & ~titles))
-    inside, outside = array("I"), array("I")
+        first = part.segment.number_bits(preferred) if preferred else 0
+        sets = [bits & chosen for bits in (titles, part.bits & ~titles) for chosen in (first, ~first)]
+        return [_with(part, documents_in(bits)) for bits in sets]
+    tiers = [array("I") for _ in range(4)]
+    numbers = part.segment.files.numbers
+    wanted = preferred.numbers if preferred else frozenset()
     for document in part.documents:
         titled = all(hits.weight(document) >= TITLE_HIT for hits in part.hits)
-        (inside if titled else outside).append(document)
-    return _with(part, iter(inside)), _with(part, iter(outside))
+        tiers[2 * (not titled) + (numbers[document] not in wanted)].append(document)
+    return [_with(part, iter(tier)) for tier in tiers]
 
 
 def _with(part: Matched, documents: Iterator[int]) -> Iterator[tuple[Matched, int]]:

@@ -44,7 +44,8 @@ Confirm = Callable[[list[int], tuple[str, ...]], set[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """A query: `filters` are codes by facet field (any inside a field, all fields), `numbers` sets to stay within.
+    """A query: `filters` are codes by facet field (any inside a field, all fields), `numbers` sets to stay within,
+    `preferred` a set that comes before what is otherwise as good.
 
     Without text it browses: everything under the filters in static order. `page` counts from 1.
     """
@@ -52,6 +53,7 @@ class SearchRequest:
     text: str = ""
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
     numbers: tuple[NumberSet, ...] = ()
+    preferred: NumberSet | None = None
     page: int = 1
     per_page: int = 20
 
@@ -103,7 +105,7 @@ class Searcher:
         """Return the page of hits that `request` asks for; raise `StorageError` E-INDEX where the index is damaged."""
         codes = {name: codes for name, codes in request.filters.items() if codes}
         key = (
-            request.text, frozenset(codes.items()), request.numbers,
+            request.text, frozenset(codes.items()), request.numbers, request.preferred,
             request.page, request.per_page, confirm is None,
         )  # fmt: skip
         answer = self._answers.get(key)
@@ -118,7 +120,7 @@ class Searcher:
         narrowed = [part.narrowed(filters) for part in matched]
         total = sum(part.count for part in narrowed)
         first = (max(request.page, 1) - 1) * request.per_page
-        numbers = self._evaluator.rank(narrowed, first, first + request.per_page)
+        numbers = self._evaluator.rank(narrowed, first, first + request.per_page, request.preferred)
         exact = checked or not plan.phrases
         if not exact and confirm is not None:
             true = confirm(numbers, plan.phrases)

@@ -124,3 +124,18 @@ def test_scattered_bigrams_are_no_hit(store: Store, tmp_path: Path) -> None:
     found = Finder(store.library, tmp_path / "index").search("资源共享")
     assert [hit.entry.resource.id for hit in found.hits] == ["true"]
     assert found.total == 1 and found.exact and found.facets["kind"] == {"video": 1}
+
+
+@pytest.mark.parametrize("away", [3, 1500])
+def test_what_is_here_comes_first_among_title_hits(store: Store, tmp_path: Path, away: int) -> None:
+    """Few hits are scored, many stand in static order: in both, a class can open the first."""
+    records = [resource(f"away{number:04}", f"分数 {number}", quality=1.0) for number in range(away)]
+    here = resource("here", "这一课讲分数的意义", files=(file_of(b"video"),))
+    mentioned = resource("body", "面积", description="分数", path=(), files=(file_of(b"video"),))
+    fill(store.library, tmp_path / "index", *records, here, mentioned)
+    finder = Finder(store.library, tmp_path / "index")
+    assert finder.search("分数").hits[0].entry.resource.id != "here"
+    store.add(b"video")
+    found = finder.search("分数", per_page=100)
+    assert found.hits[0].entry.resource.id == "here" and found.total == away + 2
+    assert all(hit.entry.resource.id != "body" for hit in found.hits[: min(away, 50)])
