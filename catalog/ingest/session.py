@@ -327,11 +327,14 @@ class IngestSession:
             return resource
         known = entry.resource
         same_but_state = replace(resource, state=known.state)
-        if "state" not in taken.draft.said and _undated(same_but_state) == _undated(known):
+        if "state" not in taken.draft.said and same_but_state.meaning_hash() == known.meaning_hash():
             resource = same_but_state
-        if _undated(resource) == _undated(known) and self._bundle in reader.bundles_of(entry.number):
+        if resource.meaning_hash() == known.meaning_hash() and self._bundle in reader.bundles_of(
+            entry.number
+        ):
             tally.unchanged += 1
-            return None
+            # Order and ranking mean nothing new, but a corrected order is followed; dates alone are not.
+            return resource if _order(resource) != _order(known) else None
         tally.changed += 1
         return resource
 
@@ -347,8 +350,8 @@ def _ordered(pool: ThreadPoolExecutor, intake: Intake, drafts: Iterator[Draft]) 
         yield window.popleft().result()
 
 
-def _undated(resource: Resource) -> Resource:
-    return replace(resource, created=None, updated=None)
+def _order(resource: Resource) -> tuple[object, ...]:
+    return (resource.quality, resource.lesson_no, resource.period_no)
 
 
 def _refused_list(path: Path) -> Finding | None:

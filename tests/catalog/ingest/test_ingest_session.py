@@ -106,6 +106,21 @@ def test_an_edited_row_is_an_update_and_costs_no_file(
     assert after.id == before.id and after.files == before.files
 
 
+def test_dates_and_order_numbers_are_no_change_of_meaning(tmp_path: Path, store: Store) -> None:
+    """Platforms renumber and redate by the thousand: that is no news, but a corrected order is followed."""
+    source = tmp_path / "feed.jsonl"
+    record = {"id": "r1", "title": "秒的认识", "licence": "own", "lesson_no": 3, "updated": "2026-09-01"}
+    counts = []
+    for change in ({}, {"updated": "2026-10-01"}, {"lesson_no": 4, "quality": 2.0}, {"title": "认识秒"}):
+        record.update(change)
+        source.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        with session(store, source) as ingest:
+            result = ingest.run()
+        counts.append((result.added, result.changed, result.unchanged))
+    assert counts == [(1, 0, 0), (0, 0, 1), (0, 0, 1), (0, 1, 0)]
+    assert records(store)["认识秒"].lesson_no == 4
+
+
 def test_a_new_file_under_the_old_name_is_taken(tmp_path: Path, media_folder: Path, store: Store) -> None:
     source = county(tmp_path, media_folder, [["k-001", "图", *PLACE, "图片", "files/picture.png"]])
     with session(store, source) as ingest:
