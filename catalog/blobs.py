@@ -69,7 +69,7 @@ class BlobStore:
         return self.staging / sha256
 
     def admit(self, staged: Iterable[Staged]) -> list[Refusal]:
-        """Let a batch through the door and return those that were refused (hash or size wrong, bytes deleted)."""
+        """Let a batch through the door and return those that were refused (hash or size wrong: bytes deleted)."""
         batch = list(staged)
         right: list[Staged] = []
         refused: list[Refusal] = []
@@ -77,7 +77,9 @@ class BlobStore:
             if error is None:
                 right.append(item)
             else:
-                item.path.unlink(missing_ok=True)
+                # What our own disk failed to give back may be right all the same: only wrong bytes are thrown away.
+                if isinstance(error, ContentError):
+                    item.path.unlink(missing_ok=True)
                 refused.append(Refusal(staged=item, error=error))
         self.admit_hashed(right)
         return refused
