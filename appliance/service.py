@@ -5,6 +5,7 @@ Invariant: what takes time runs in a process of its own (`box sync`), so that se
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import subprocess
 import sys
@@ -29,6 +30,8 @@ THREADS = 8
 CONNECTIONS = 600
 MOST_UPLOAD_BYTES = 1 << 40
 FIRST_SYNC_SECONDS = 2.0
+# glibc's mallopt(3): without a bound each thread gets a heap of its own, and keeps what it once needed.
+M_ARENA_MAX, HEAPS = -8, 2
 SECRET = "page_secret"
 TREE = "/tree/"
 LOOK_SECONDS = 5.0
@@ -50,6 +53,8 @@ def serve_box(
         host, package_port if package_port is not None else box.config.package_port, port_of(pages)
     )
     operations = BoxOperations(box)
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(M_ARENA_MAX, HEAPS)
     application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
     tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (

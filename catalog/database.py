@@ -146,10 +146,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         with database_errors(path):
             connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            # Each thread has a connection and a cache of its own; the kernel keeps the file's pages once for all.
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
-                "cache_size = -8000",
+                "cache_size = -1000",
                 "temp_store = MEMORY",
             ):
                 connection.execute(f"PRAGMA {pragma}")
