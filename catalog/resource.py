@@ -214,14 +214,21 @@ def _check_file(file: File, where: object) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Resource | File | Edition):
-        items = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {name: _plain(part) for name, part in items if part not in (None, (), {})}
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value
+    kind: Any = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is tuple:
+        return [part if type(part) in _SCALARS else _plain(part) for part in value]
+    if kind in (Resource, File, Edition):
+        found = {}
+        for name in _shape(kind):
+            part = getattr(value, name)
+            if type(part) in _SCALARS:
+                found[name] = part
+            elif part is not None and part != () and part != {}:
+                found[name] = _plain(part)
+        return found
+    return dict(value)
 
 
 @cache
@@ -279,5 +286,6 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+_SCALARS = frozenset((str, int, float, bool))
 _NAMES = frozenset(item.name for item in fields(Resource))
 _TUPLES = frozenset(("grades", "path", "audience", "keywords", "knowledge", "a11y", "requires"))

@@ -326,12 +326,12 @@ class IngestSession:
             tally.added += 1
             return resource
         known = entry.resource
-        same_but_state = replace(resource, state=known.state)
-        if "state" not in taken.draft.said and same_but_state.meaning_hash() == known.meaning_hash():
-            resource = same_but_state
-        if resource.meaning_hash() == known.meaning_hash() and self._bundle in reader.bundles_of(
-            entry.number
-        ):
+        meaning = known.meaning_hash()
+        if "state" not in taken.draft.said:
+            same_but_state = replace(resource, state=known.state)
+            if same_but_state.meaning_hash() == meaning:
+                resource = same_but_state
+        if resource.meaning_hash() == meaning and self._bundle in reader.bundles_of(entry.number):
             tally.unchanged += 1
             # Order and ranking mean nothing new, but a corrected order is followed; dates alone are not.
             return resource if _order(resource) != _order(known) else None
