@@ -17,7 +17,7 @@ from appliance import state
 from appliance.config import CONFIG_NAME, BoxConfig, write_config
 from catalog.blobs import BlobStore, SpaceReserve
 from catalog.clock import Clock, display_time, is_plausible, system_clock, trusted_time
-from catalog.errors import ConfigError, StorageError
+from catalog.errors import ConfigError
 from catalog.library import Library
 from catalog.local import Local
 from webui.accounts import ACCOUNTS, make_password
@@ -69,15 +69,8 @@ class Box:
     def open(cls, directory: Path) -> Box:
         """Open the box at `directory`; raise `ConfigError` where there is none of ours."""
         config = state.open_box(directory)
-        try:
-            return cls(directory, config)
-        except StorageError as error:
-            # SQLite can not even read on a disk without any room: that is what the reserve is for.
-            reserve = SpaceReserve(directory / "reserve", config.reserve_bytes)
-            if error.code != "E-DISK-FULL" or not reserve.path.exists():
-                raise
-            reserve.release()
-            return cls(directory, config)
+        reserve = SpaceReserve(directory / "reserve", config.reserve_bytes)
+        return state.with_reserve(lambda: cls(directory, config), reserve)
 
     @classmethod
     def create(cls, directory: Path, new: NewBox) -> Box:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance import state
 from appliance.config import CONFIG_NAME, HubConfig, write_config
-from catalog.blobs import BlobStore
+from catalog.blobs import BlobStore, SpaceReserve
 from catalog.clock import Clock, system_clock
 from catalog.collect import collect_unused
 from catalog.errors import ConfigError, ContentError
@@ -33,6 +33,7 @@ MAIN = "main"
 MAIN_TITLE = "全部资源"
 SECRET = "page_secret"
 OWN_ROADS = "own_roads"
+RESERVE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,14 @@ class Hub:
         self.local = Local.open(directory / "local.db")
         self.blobs = BlobStore(directory / "blobs", directory / "staging", self.library.add_blobs)
         self.public = directory / "public"
+        self.reserve = SpaceReserve(directory / "reserve", RESERVE_BYTES)
 
     @classmethod
     def open(cls, directory: Path) -> Hub:
         """Open the hub at `directory`; raise `ConfigError` where there is none of ours."""
-        return cls(directory, state.open_hub(directory))
+        config = state.open_hub(directory)
+        reserve = SpaceReserve(directory / "reserve", RESERVE_BYTES)
+        return state.with_reserve(lambda: cls(directory, config), reserve)
 
     @classmethod
     def create(cls, directory: Path, name: str, clock: Clock = system_clock) -> tuple[Hub, NewHub]:
@@ -190,6 +194,7 @@ class Hub:
             )
             # What a new edition of a lesson replaced stays only as long as a kept release names it.
             collect_unused(self.library, self.blobs)
+            self.reserve.hold()
             return result
 
     def renew(self) -> None:

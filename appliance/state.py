@@ -11,15 +11,19 @@ import json
 import os
 import pwd
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.config import CONFIG_NAME, BoxConfig, HubConfig, read_config
 from catalog import durable
-from catalog.errors import ConfigError, RoadError
+from catalog.blobs import SpaceReserve
+from catalog.errors import ConfigError, RoadError, StorageError
 from catalog.progress import Progress
+
+_T = TypeVar("_T")
 
 LOCK_NAME = "lock"
 LOCK_BYTES = 1024
@@ -101,6 +105,17 @@ def _name(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
+
+
+def with_reserve(make: Callable[[], _T], reserve: SpaceReserve) -> _T:
+    """Return what `make` opens; on a disk without any room, where SQLite can not even read, give the reserve first."""
+    try:
+        return make()
+    except StorageError as error:
+        if error.code != "E-DISK-FULL" or not reserve.path.exists():
+            raise
+        reserve.release()
+        return make()
 
 
 class Hold:
