@@ -33,6 +33,7 @@ from catalog.search.query import SearchRequest
 
 BIG_BYTES = 256 << 20
 STARTS = 5
+ROUNDS = 3
 CLIENTS = 16
 
 
@@ -166,20 +167,26 @@ def searches(server: Server, count: int) -> dict[str, Any]:
     return figures
 
 
-def plain(file: Path, count: int) -> dict[str, Any]:
-    """Return the same figures of the plain server."""
+def beside_plain(server: Server, sha256: str, file: Path, count: int) -> dict[str, Any]:
+    """Return the ranges of the box and those of the plain server, in turn, the best of each; and its bare page."""
     port = free_port()
-    server = Server(
-        [sys.executable, str(Path(__file__).with_name("plain_server.py")), str(port), str(file)], port
-    )
+    script = str(Path(__file__).with_name("plain_server.py"))
+    other = Server([sys.executable, script, str(port), str(file)], port)
+    ways: dict[str, tuple[Server, str, int]] = {
+        "box": (server, f"/files/{sha256}/a.mp4", 2048),
+        "file_wrapper": (other, "/wrapped", 2048),
+        "send_file": (other, "/send", 512),
+    }
+    best: dict[str, dict[str, float]] = {}
     try:
-        return {
-            "flask_page_ms": server.mean_ms(count, asking(lambda _: "/")),
-            "file_wrapper": server.ranges("/wrapped", BIG_BYTES, 8, 2048),
-            "send_file": server.ranges("/send", BIG_BYTES, 8, 512),
-        }
+        for _ in range(ROUNDS):
+            for name, (asked, path, total) in ways.items():
+                found = asked.ranges(path, BIG_BYTES, 8, total)
+                if name not in best or found["cpu_ms_per_mib"] < best[name]["cpu_ms_per_mib"]:
+                    best[name] = found
+        return {"ranges": best, "flask_page_ms": other.mean_ms(count, asking(lambda _: "/"))}
     finally:
-        server.end()
+        other.end()
 
 
 def main() -> None:
@@ -199,10 +206,10 @@ def main() -> None:
             figures["page_cpu"] = page_costs(server, options.requests, options.records)
             figures["weight_bytes"] = weights(server)
             figures["memory"]["after_all"] = server.memory()
-            figures["ranges"] = server.ranges(f"/files/{sha256}/a.mp4", BIG_BYTES, 8, 2048)
+            stored = directory / "blobs" / sha256[:2] / sha256
+            figures.update(beside_plain(server, sha256, stored, options.requests))
         finally:
             server.end()
-        figures["plain"] = plain(directory / "blobs" / sha256[:2] / sha256, options.requests)
     print(json.dumps(figures, indent=2, ensure_ascii=False))
 
 

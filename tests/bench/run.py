@@ -1,20 +1,24 @@
 """All benchmarks, one table: what we measure here, what is to be reached, what the peers were measured at.
 
-`make bench` runs it. Each benchmark is a program of its own that prints one JSON value; figures are CPU time, bytes, or
-ratios to a baseline of the same run, since machines are shared and noisy.
+`make bench` runs it (`run.py pages sync` runs only those programs); about five minutes. Each benchmark is a program of
+its own that prints one JSON value, which `--json` prints too. Figures are CPU time, bytes, or ratios to a baseline of
+the same run, since machines are shared and noisy; where wall time stands alone, the line says so.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ROADS = ("rsync", "directory", "http")
 
 
 @dataclass(frozen=True)
@@ -24,22 +28,213 @@ class Line:
     what: str
     program: str
     value: Callable[[Any], Any]
-    goal: str
+    at_most: float | None = None
+    at_least: float | None = None
     peers: str = ""
+
+    def goal(self) -> str:
+        """Return what is to be reached as text."""
+        if self.at_most is not None:
+            return f"≤ {self.at_most:g}"
+        return "" if self.at_least is None else f"≥ {self.at_least:g}"
+
+    def verdict(self, value: float) -> str:
+        """Return whether it is reached; nothing where there is no goal."""
+        if self.at_most is None and self.at_least is None:
+            return ""
+        low = self.at_least is None or value >= self.at_least
+        return "yes" if low and (self.at_most is None or value <= self.at_most) else "NO"
+
+
+def _pages() -> list[Line]:
+    program = "bench_pages.py"
+
+    def page(what: str, name: str, kind: str, most: float, peers: str = "") -> Line:
+        return Line(what, program, lambda v: v["page_cpu"][name][kind], at_most=most, peers=peers)
+
+    return [
+        Line(
+            "start to first page, wall s",
+            program,
+            lambda v: v["start"]["wall_seconds"],
+            at_most=1.0,
+            peers="Kolibri 1.7 warm, 7.2 first; kiwix-serve 0.1",
+        ),
+        Line("start to first page, CPU s", program, lambda v: v["start"]["cpu_seconds"]),
+        Line(
+            "memory after 1,000 requests, MB",
+            program,
+            lambda v: v["memory"]["after_1000_requests"]["rss_mb"],
+            at_most=120,
+            peers="Kolibri 449; kiwix-serve 50",
+        ),
+        Line(
+            "threads after 1,000 requests",
+            program,
+            lambda v: v["memory"]["after_1000_requests"]["threads"],
+            at_most=20,
+            peers="Kolibri 306",
+        ),
+        Line(
+            "memory after all requests here, 1,000 different searches, MB",
+            program,
+            lambda v: v["memory"]["after_all"]["rss_mb"],
+        ),
+        Line(
+            "home page with all parts but covers, kB",
+            program,
+            lambda v: round(v["weight_bytes"]["home"] / 1000, 1),
+            at_most=60,
+            peers="Kolibri 163 + 724 gzip",
+        ),
+        Line(
+            "browse page with all parts but covers, kB",
+            program,
+            lambda v: round(v["weight_bytes"]["browse"] / 1000, 1),
+            at_most=60,
+        ),
+        Line("a bare Flask page in the same run, CPU ms", program, lambda v: v["flask_page_ms"]),
+        page("home kept, CPU ms", "home", "kept_ms", 0.4, "Kolibri 2.6; kiwix-serve 0.05-0.1"),
+        page("browse kept, CPU ms", "browse", "kept_ms", 0.4),
+        page("home unchanged (304), CPU ms", "home", "unchanged_ms", 0.3),
+        page("browse unchanged (304), CPU ms", "browse", "unchanged_ms", 0.3),
+        page("home anew, CPU ms", "home", "anew_ms", 2.0),
+        page("browse anew, CPU ms", "browse", "anew_ms", 2.0),
+        page("resource page anew, CPU ms", "resource", "anew_ms", 2.0),
+        page("search page anew, 20 hits and facets, CPU ms", "search", "anew_ms", 2.0),
+        Line(
+            "search by API at 20,000, CPU ms p50",
+            program,
+            lambda v: v["search"]["cpu_ms"]["p50"],
+            at_most=20,
+            peers="Kolibri 40-80; kiwix-serve 2.5",
+        ),
+        Line(
+            "search by API at 20,000, CPU ms p95", program, lambda v: v["search"]["cpu_ms"]["p95"], at_most=20
+        ),
+        Line("search by API at 20,000, CPU ms p99", program, lambda v: v["search"]["cpu_ms"]["p99"]),
+        Line(
+            "search by API, 16 clients, wall ms p99",
+            program,
+            lambda v: v["search"]["16_clients"]["p99"],
+            peers="Kolibri 900-1110; kiwix-serve 48",
+        ),
+        Line(
+            "search by API, 16 clients, requests/s",
+            program,
+            lambda v: v["search"]["16_clients"]["requests_per_second"],
+            at_least=33,
+            peers="Kolibri 21-33; kiwix-serve 408",
+        ),
+        Line(
+            "1 MiB ranges, 8 clients, MB/s",
+            program,
+            lambda v: v["ranges"]["box"]["mb_per_second"],
+            at_least=800,
+            peers="Kolibri 367-493; kiwix-serve 583",
+        ),
+        Line(
+            "1 MiB ranges, CPU ms per MiB",
+            program,
+            lambda v: v["ranges"]["box"]["cpu_ms_per_mib"],
+            at_most=1.3,
+            peers="kiwix-serve 1.5-2.0",
+        ),
+        Line(
+            "  beside it wsgi.file_wrapper, MB/s",
+            program,
+            lambda v: v["ranges"]["file_wrapper"]["mb_per_second"],
+            peers="887",
+        ),
+        Line(
+            "  beside it wsgi.file_wrapper, CPU ms per MiB",
+            program,
+            lambda v: v["ranges"]["file_wrapper"]["cpu_ms_per_mib"],
+            peers="1.28",
+        ),
+        Line(
+            "  beside it Flask's send_file, MB/s",
+            program,
+            lambda v: v["ranges"]["send_file"]["mb_per_second"],
+            peers="294",
+        ),
+    ]
+
+
+def _search() -> list[Line]:
+    program = "bench_search.py"
+    return [
+        Line(
+            "search in process, CPU ms p50",
+            program,
+            lambda v: v["cpu_ms_first_touch"]["p50"],
+            at_most=20,
+        ),
+        Line("search in process, CPU ms p95", program, lambda v: v["cpu_ms_first_touch"]["p95"], at_most=20),
+        Line("search in process, CPU ms p99", program, lambda v: v["cpu_ms_first_touch"]["p99"], at_most=20),
+        Line("  beside it stock Whoosh, CPU ms p95", program, lambda v: v["stock_whoosh_cpu_ms"]["p95"]),
+        Line(
+            "index, documents per CPU s",
+            program,
+            lambda v: v["docs_per_cpu_second"],
+            peers="stock Whoosh 830",
+        ),
+        Line("100 changed documents durable, wall s", program, lambda v: v["update_100"]["wall_s"]),
+    ]
+
+
+def _sync() -> list[Line]:
+    program = "bench_sync.py"
+    lines = []
+    for kind, words in (("small", "3,000 small files"), ("large", "5 large files")):
+        for road in ROADS:
+            most = 2.5 if road == "http" else 1.5
+
+            def ratio(value: Any, name: str, k: str = kind, r: str = road) -> Any:
+                return value[k][r][name]
+
+            lines += [
+                Line(
+                    f"{words}, {road}: time / rsync -a --fsync",
+                    program,
+                    lambda v, f=ratio: f(v, "time_ratio"),  # type: ignore[misc]
+                    at_most=most,
+                ),
+                Line(
+                    f"{words}, {road}: bytes / content",
+                    program,
+                    lambda v, f=ratio: f(v, "bytes_ratio"),  # type: ignore[misc]
+                    at_most=1.2,
+                ),
+            ]
+    return lines
+
+
+def _hub() -> list[Line]:
+    program = "bench_ingest.py"
+    return [
+        Line("ingest, small files/s", program, lambda v: v["ingest_files_per_second"]),
+        Line("ingest, CPU ms per file", program, lambda v: v["ingest_cpu_ms_per_file"]),
+        Line("ingest / cp -r + sync + sha256sum, wall", program, lambda v: v["ingest_to_copy_and_hash"]),
+        Line("ingest again, unchanged files/s", program, lambda v: v["again_files_per_second"]),
+        Line("publish, files/s", program, lambda v: v["publish_files_per_second"]),
+        Line("publish unchanged, CPU s", program, lambda v: v["unchanged_cpu_seconds"]),
+    ]
 
 
 LINES = (
-    Line("install, .venv, MB", "bench_install.py", lambda v: v["megabytes"], "<= 120", "Kolibri 0.19.5: 350"),
-    Line("ingest, small files/s", "bench_ingest.py", lambda v: v["ingest_files_per_second"], "report"),
     Line(
-        "ingest / cp -r + sha256sum, wall",
-        "bench_ingest.py",
-        lambda v: v["ingest_to_copy_and_hash"],
-        "report",
+        "install, .venv, MB",
+        "bench_install.py",
+        lambda v: v["megabytes"],
+        at_most=120,
+        peers="Kolibri 0.19.5: 350",
     ),
-    Line("ingest again, files/s", "bench_ingest.py", lambda v: v["again_files_per_second"], "report"),
-    Line("publish, files/s", "bench_ingest.py", lambda v: v["publish_files_per_second"], "report"),
-    Line("publish unchanged, CPU s", "bench_ingest.py", lambda v: v["unchanged_cpu_seconds"], "report"),
+    *_pages(),
+    *_search(),
+    *_sync(),
+    Line("unchanged poll over HTTP, bytes on the wire", "bench_poll.py", lambda v: v["bytes"], at_most=1000),
+    *_hub(),
 )
 
 
@@ -50,24 +245,34 @@ def run(program: str) -> Any:
 
 
 def main() -> None:
-    wanted = sys.argv[1:]
+    """Run what is asked for and print the table in Markdown."""
+    wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
     found: dict[str, Any] = {}
-    programs = dict.fromkeys(
-        [line.program for line in LINES] + [path.name for path in sorted(HERE.glob("bench_*.py"))]
-    )
-    for program in programs:
+    failed = []
+    load = os.getloadavg()[0]
+    for program in dict.fromkeys(line.program for line in LINES):
         if not wanted or any(name in program for name in wanted):
             print(f"… {program}", file=sys.stderr, flush=True)
             found[program] = run(program)
-    rows = [("what", "here", "to reach", "peers")]
+            if found[program] is None:
+                failed.append(program)
+    rows = [("what", "here", "to reach", "reached", "peers (measured for the design)"), ("---",) * 5]
     for line in LINES:
-        value = found.get(line.program)
-        if value is not None:
-            rows.append((line.what, str(line.value(value)), line.goal, line.peers))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        if found.get(line.program) is not None:
+            value = line.value(found[line.program])
+            rows.append((line.what, f"{value:g}", line.goal(), line.verdict(value), line.peers))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(json.dumps(found, ensure_ascii=False, indent=1))
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"| {' | '.join(cells)} |")
+    print(
+        f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {os.uname().machine},"
+        f" load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end"
+    )
+    if "--json" in sys.argv:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
