@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,12 +70,22 @@ def test_templates_hold_no_untranslated_chinese() -> None:
         assert set(CHINESE.findall(text)) <= set("中文"), path
 
 
-def test_every_template_compiles_in_both_languages() -> None:
-    for environment in environments(ENGLISH).values():
+def test_every_template_compiles_in_both_languages(served: Any) -> None:
+    for environment in served.app.house.environments.values():
         for path in TEMPLATES.rglob("*.html"):
             name = path.relative_to(TEMPLATES)
             if "hub" not in name.parts:
                 environment.get_template(name.as_posix())
+
+
+def test_plain_messages_are_written_out_before_a_template_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        "<a title=\"{{ _('搜索') }}\">{{ _('共 %(count)s 项', count=3) }}</a>"
+    )
+    made = environments({"搜索": 'Find & "seek"', "共 %(count)s 项": "%(count)s items"}, (tmp_path,))
+    assert made["zh-CN"].get_template("page.html").render() == '<a title="搜索">共 3 项</a>'
+    english = '<a title="Find &amp; &#34;seek&#34;">3 items</a>'
+    assert made["en"].get_template("page.html").render() == english
 
 
 @pytest.mark.parametrize(
