@@ -10,7 +10,7 @@ import pytest
 from builders import Store, file_of, resource, sha256
 from small_disk import small_disk
 
-from catalog.blobs import Blob, SpaceReserve, Staged
+from catalog.blobs import LARGE_BYTES, Blob, SpaceReserve, Staged
 from catalog.errors import StorageError
 
 
@@ -46,6 +46,18 @@ def test_wrong_bytes_are_refused_one_by_one(store: Store) -> None:
     with store.library.reading() as reader:
         assert [blob.sha256 for blob in reader.blobs()] == [good.blob.sha256]
     assert list(store.blobs.staging.iterdir()) == []
+
+
+def test_large_files_side_by_side_are_judged_one_by_one(store: Store) -> None:
+    good = [os.urandom(LARGE_BYTES) for _ in range(3)]
+    wrong = staged(store, os.urandom(LARGE_BYTES), name=sha256(b"other"))
+    items = [staged(store, good[0]), wrong, *(staged(store, data) for data in good[1:])]
+    refused = store.blobs.admit(items)
+    assert [refusal.staged for refusal in refused] == [wrong]
+    assert [refusal.error.code for refusal in refused] == ["E-HASH"]
+    with store.library.reading() as reader:
+        assert all(reader.has(sha256(data)) for data in good)
+    assert not list(store.blobs.staging.iterdir())
 
 
 def test_a_name_without_a_row_is_taken_over(store: Store) -> None:

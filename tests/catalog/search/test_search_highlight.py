@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.search.highlight import highlight
+from catalog.search.highlight import excerpt, highlight
 from catalog.search.language import fold_text
 
 TEXTS = st.text(st.one_of(st.sampled_from("<>&\"'分数學ＡabﬁÉ㎡ 3…"), st.characters()), max_size=60)
@@ -54,3 +54,25 @@ def test_an_excerpt_shows_the_first_hit() -> None:
     marked = highlight(text, ("分数",), limit=40)
     assert "<mark>分数</mark>" in marked and marked.startswith("…") and marked.endswith("…")
     assert len(unmarked(marked)) == 42
+
+
+def test_the_excerpt_is_of_the_first_part_that_has_a_word() -> None:
+    parts = ["没有 a<b", "第八单元 › 认识分数", "分数、小数"]
+    assert excerpt(parts, ("分数",), limit=90) == "第八单元 › 认识<mark>分数</mark>"
+    assert excerpt(parts, ("小数",), limit=90) == "分数、<mark>小数</mark>"
+    assert excerpt(parts, ("面积",), limit=90) == "没有 a&lt;b"
+    assert excerpt(["一分", "数二"], ("分数",), limit=90) == "一分"
+    assert excerpt([], ("分数",), limit=90) == ""
+    assert excerpt(["学" * 200, "𝟏" * 3 + "數" + "学" * 200], ("数",), limit=20).startswith(
+        "𝟏𝟏𝟏<mark>數</mark>学"
+    )
+
+
+NO_NUL = st.characters(exclude_characters="\0")
+
+
+@given(st.lists(st.text(NO_NUL, max_size=30), max_size=4), st.text(NO_NUL, max_size=3))
+def test_the_excerpt_is_what_highlighting_each_part_finds(parts: list[str], word: str) -> None:
+    each = [highlight(part, (fold_text(word),), limit=12) for part in parts]
+    wanted = next((text for text in each if "<mark>" in text), each[0] if each else "")
+    assert excerpt(parts, (fold_text(word),), limit=12) == wanted
