@@ -197,6 +197,8 @@ VOCABULARIES: Mapping[str, Mapping[str, tuple[str, str, tuple[str, ...]]]] = Map
     }
 )
 
+_ORDER = {field: {code: place for place, code in enumerate(table)} for field, table in VOCABULARIES.items()}
+
 _CODE_OF: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         field: MappingProxyType(
@@ -230,7 +232,7 @@ def label_of(field: str, code: str, language: str = "zh-CN") -> str:
 
 def codes_in_order(field: str, codes: Iterable[str]) -> list[str]:
     """Return `codes` in the order of their vocabulary, unknown ones last by name."""
-    order = {code: place for place, code in enumerate(VOCABULARIES[field])}
+    order = _ORDER[field]
     return sorted(codes, key=lambda code: (order.get(code, len(order)), code))
 
 

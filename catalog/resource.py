@@ -181,11 +181,14 @@ class Resource:
     @classmethod
     def from_stored(cls, data: dict[str, Any]) -> Resource:
         """Return the record in `data` that was checked by `from_json` before it was stored: eight times as fast."""
-        values = {name: value for name, value in data.items() if name in _NAMES}
-        for name in _TUPLES & values.keys():
-            values[name] = tuple(values[name])
+        values = (
+            data.copy() if data.keys() <= _NAMES else {name: data[name] for name in data if name in _NAMES}
+        )
+        for name in _TUPLES:
+            if name in values:
+                values[name] = tuple(values[name])
         if "files" in values:
-            values["files"] = tuple(File(**_known(File, file)) for file in values["files"])
+            values["files"] = tuple([File(**_known(File, file)) for file in values["files"]])
         if "edition" in values:
             values["edition"] = Edition(**_known(Edition, values["edition"]))
         return cls(**values)

@@ -103,6 +103,10 @@ def kind_glyph(kind: str | None) -> str:
     return f"k-{kind}" if kind in _KINDS_DRAWN else "k-other"
 
 
+# Suppliers' own words make new ones without end; the books of a county do not.
+MOST_BOOKS = 2000
+
+
 class Words:
     """The words of one language."""
 
@@ -111,6 +115,7 @@ class Words:
         self.chinese = language != "en"
         self._t = translate
         self._labels: dict[tuple[str, str], str] = {}
+        self._books: dict[tuple[tuple[str, ...], str | None, str | None, str | None, str | None], str] = {}
 
     def label(self, field: str, code: str | None) -> str:
         """Return the label of `code`, the supplier's own word for a raw one, "" for none."""
@@ -144,20 +149,33 @@ class Words:
 
     def place(self, resource: Resource) -> str:
         """Return where the resource stands: 三年级数学 · 人教版上册 · 分数的初步认识."""
-        gap = "" if self.chinese else " "
-        first = gap.join(
-            part for part in (self.grades(resource.grades), self.label("subject", resource.subject)) if part
+        key = (
+            resource.grades,
+            resource.subject,
+            resource.edition_code,
+            resource.volume,
+            resource.volume_text,
         )
-        book = gap.join(
-            part
-            for part in (
-                self.edition(resource.edition_code, None),
-                self.volume(resource.volume, resource.volume_text),
-            )
-            if part
-        )
+        book = self._books.get(key)
+        if book is None:
+            if len(self._books) >= MOST_BOOKS:
+                self._books.clear()
+            book = self._books[key] = self._book(*key)
         lesson = resource.path[-1] if resource.path and resource.path[-1] not in resource.title else ""
-        return " · ".join(part for part in (first, book, lesson) if part)
+        return " · ".join(part for part in (book, lesson) if part)
+
+    def _book(
+        self,
+        grades: tuple[str, ...],
+        subject: str | None,
+        edition: str | None,
+        volume: str | None,
+        volume_text: str | None,
+    ) -> str:
+        gap = "" if self.chinese else " "
+        first = gap.join(filter(None, (self.grades(grades), self.label("subject", subject))))
+        second = gap.join(filter(None, (self.edition(edition, None), self.volume(volume, volume_text))))
+        return " · ".join(filter(None, (first, second)))
 
     def size(self, size_bytes: int) -> str:
         """Return a size for people: 780 kB, 12.3 MB."""
