@@ -233,9 +233,11 @@ class Reader:
         """Return whether the blob is here."""
         return self.blob(sha256) is not None
 
-    def blobs(self) -> Iterator[Blob]:
-        """Stream all blobs that are here, by hash."""
-        rows = self._db.execute("SELECT sha256, size_bytes FROM blobs ORDER BY sha256")
+    def blobs(self, after: str = "") -> Iterator[Blob]:
+        """Stream all blobs that are here, by hash; with `after` only those behind that hash."""
+        rows = self._db.execute(
+            "SELECT sha256, size_bytes FROM blobs WHERE sha256 > ? ORDER BY sha256", (bytes.fromhex(after),)
+        )
         return (Blob(sha256=sha256.hex(), size_bytes=size_bytes) for sha256, size_bytes in rows)
 
     def unused_blobs(self) -> Iterator[Blob]:
@@ -263,6 +265,20 @@ class Reader:
         if entry is None:
             return None
         return next((file for file in entry.serving if file.role == "package" and file.path == path), None)
+
+    def torrent(self, sha256: str) -> bytes | None:
+        """Return the torrent file kept for the blob, whether the blob is here or not."""
+        row = self._db.execute(
+            "SELECT data FROM torrents WHERE sha256 = ?", (bytes.fromhex(sha256),)
+        ).fetchone()
+        return row[0] if row else None
+
+    def torrents(self) -> Iterator[tuple[str, bytes]]:
+        """Stream (hash, torrent file) of the blobs that are here, by hash: what this machine can share."""
+        rows = self._db.execute(
+            "SELECT t.sha256, t.data FROM torrents t JOIN blobs b ON b.sha256 = t.sha256 ORDER BY t.sha256"
+        )
+        return ((sha256.hex(), data) for sha256, data in rows)
 
     # -- ingest --------------------------------------------------------------------------------------------------
 

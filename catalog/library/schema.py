@@ -72,4 +72,15 @@ def _ingest(db: Database) -> None:
     )
 
 
-SCHEMA = Schema(name="library", steps={"0001-catalogue": _catalogue, "0002-ingest": _ingest})
+def _torrents(db: Database) -> None:
+    """The torrent of each big blob, for every road: its piece layer says which pieces of a damaged blob are bad.
+
+    An ordinary table: its small index is searched and scanned without touching the torrents themselves.
+    """
+    db.execute("CREATE TABLE torrents (sha256 BLOB PRIMARY KEY, data BLOB NOT NULL)")
+
+
+SCHEMA = Schema(
+    name="library",
+    steps={"0001-catalogue": _catalogue, "0002-ingest": _ingest, "0003-torrents": _torrents},
+)

@@ -190,9 +190,23 @@ class Writer:
         for sha256 in sha256s:
             key = bytes.fromhex(sha256)
             self._db.execute("DELETE FROM blobs WHERE sha256 = ?", (key,))
+            self._db.execute("DELETE FROM torrents WHERE sha256 = ?", (key,))
             self._unsettled.update(
                 n for (n,) in self._db.execute("SELECT number FROM uses WHERE sha256 = ?", (key,))
             )
+
+    def put_torrent(self, sha256: str, data: bytes) -> None:
+        """Keep the torrent file of the blob `sha256`, which may be on its way still; it goes with the blob's row."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO torrents (sha256, data) VALUES (?, ?)", (bytes.fromhex(sha256), data)
+        )
+
+    def drop_stray_torrents(self) -> int:
+        """Remove the torrents of blobs that are not here and that no resource names; return how many went."""
+        return self._db.execute(
+            "DELETE FROM torrents WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.sha256 = torrents.sha256)"
+            " AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.sha256 = torrents.sha256)"
+        ).rowcount
 
     # -- ingest --------------------------------------------------------------------------------------------------
 

@@ -183,3 +183,33 @@ def test_a_database_of_a_newer_version_is_refused(store: Store) -> None:
 def test_a_missing_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="E-STATE-MISSING"):
         Library.open(tmp_path / "library.db")
+
+
+def test_a_torrent_is_kept_with_its_blob_and_goes_with_it(store: Store) -> None:
+    record = resource(files=(file_of(b"a"), file_of(b"b", role="source")))
+    a, b = (file.sha256 for file in record.files)
+    stray = file_of(b"stray").sha256
+    with store.library.writing() as writer:
+        writer.put_resource(record)
+        for sha256 in (a, b, stray):
+            writer.put_torrent(sha256, sha256.encode())
+    store.add(b"a")
+    with store.library.reading() as reader:
+        # One that is on its way has its torrent too, but cannot be shared yet.
+        assert reader.torrent(b) == b.encode()
+        assert list(reader.torrents()) == [(a, a.encode())]
+    store.add(b"a")
+    with store.library.writing() as writer:
+        assert writer.drop_stray_torrents() == 1
+        writer.remove_blobs([a])
+    with store.library.reading() as reader:
+        assert [reader.torrent(sha256) for sha256 in (a, b, stray)] == [None, b.encode(), None]
+
+
+def test_blobs_are_listed_behind_a_cursor(store: Store) -> None:
+    for number in range(5):
+        store.add(b"%d" % number)
+    with store.library.reading() as reader:
+        found = list(reader.blobs())
+        assert list(reader.blobs(found[1].sha256)) == found[2:]
+        assert list(reader.blobs(found[-1].sha256)) == []
