@@ -120,7 +120,7 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
     """Answer requests on `sockets` until interrupted."""
     from waitress.server import create_server
 
-    from webui.keepalive import keep_alive
+    from webui.channel import use_channels
 
     # More requests at once than threads is what a class of phones does, and no reason for a line each.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -138,7 +138,7 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
         clear_untrusted_proxy_headers=True,
         log_socket_errors=False,
     )
-    keep_alive(server)
+    use_channels(server)
     try:
         server.run()
     except KeyboardInterrupt:

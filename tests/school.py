@@ -22,7 +22,7 @@ from catalog.manifest import Bundle
 from catalog.resource import Edition, File, Resource
 from catalog.search import index
 from catalog.search.record import records_of
-from webui.keepalive import keep_alive
+from webui.channel import use_channels
 from webui.operations import BoxSettings, DiskSpace, Work
 
 PASSWORD = "a password of this test"
@@ -314,7 +314,7 @@ def village_school(directory: Path, *, grades: tuple[str, ...] = ("g1", "g2", "g
 
 def listening(app: Any, port: int, package_port: int) -> Any:
     """Return one waitress on both ports, as a box has it; call its `run()`."""
-    return keep_alive(
+    return use_channels(
         waitress.create_server(
             app,
             listen=f"127.0.0.1:{port} 127.0.0.1:{package_port}",
