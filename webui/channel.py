@@ -51,7 +51,7 @@ class _FileBody(ReadOnlyFileBasedBuffer):  # type: ignore[misc]
 
     def prepare(self, size: int | None = None) -> int:
         self._at = self.file.tell()
-        left = max(0, os.fstat(self.file.fileno()).st_size - self._at)
+        left: int = max(0, os.fstat(self.file.fileno()).st_size - self._at)
         length = left if size is None else min(left, size)
         self.remain = length
         return length
