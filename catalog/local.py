@@ -1,7 +1,7 @@
 """`local.db`: what this machine alone knows and nobody can send again. Durable at each call (`synchronous = FULL`).
 
-Version floors, subscriptions, requests, the display clock's offset, the history of syncs, hourly usage counts, and
-the audit log. No person, address or device of a pupil is ever recorded: usage is counts by hour.
+Version floors, subscriptions, requests, the display clock's offset, damaged blobs, the history of syncs, hourly usage
+counts, and the audit log. No person, address or device of a pupil is ever recorded: usage is counts by hour.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.blobs import Blob
 from catalog.database import Connections, Schema, migrate
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ def _tables(db: Database) -> None:
         db.execute(statement)
 
 
-SCHEMA = Schema(name="local", steps={"0001-local": _tables})
+def _damage(db: Database) -> None:
+    db.execute(
+        "CREATE TABLE damage (sha256 TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, found_at TEXT NOT NULL) WITHOUT ROWID"
+    )
+
+
+SCHEMA = Schema(name="local", steps={"0001-local": _tables, "0002-damage": _damage})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +153,27 @@ class Local:
                 "SELECT resource_id, asked_at, asked FROM requests ORDER BY asked_at, resource_id"
             )
             return [Request(resource_id=r, asked_at=datetime.fromisoformat(at), asked=n) for r, at, n in rows]
+
+    # -- damage --------------------------------------------------------------------------------------------------
+
+    def note_damage(self, blobs: Iterable[Blob], now: datetime) -> None:
+        """Keep that these blobs are damaged on the disk, until they are whole again or gone."""
+        with self._connections.writing() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO damage (sha256, size_bytes, found_at) VALUES (?, ?, ?)",
+                [(blob.sha256, blob.size_bytes, now.isoformat(timespec="seconds")) for blob in blobs],
+            )
+
+    def clear_damage(self, sha256s: Iterable[str]) -> None:
+        """Strike out blobs that are whole again, or not here any more."""
+        with self._connections.writing() as db:
+            db.executemany("DELETE FROM damage WHERE sha256 = ?", [(sha256,) for sha256 in sha256s])
+
+    def damage(self) -> list[Blob]:
+        """Return the blobs that were found damaged and are not repaired yet, by hash."""
+        with self._connections.reading() as db:
+            rows = db.execute("SELECT sha256, size_bytes FROM damage ORDER BY sha256")
+            return [Blob(sha256=sha256, size_bytes=size_bytes) for sha256, size_bytes in rows]
 
     # -- history -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.blobs import Blob
 from catalog.local import Local, SyncRun, Usage
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -52,3 +53,12 @@ def test_the_audit_log_is_kept_for_more_than_180_days(local: Local) -> None:
     assert [line.action for line in local.audit_log()] == ["publish", "login"]
     local.audit("admin", "login", "", NOW + timedelta(days=500))
     assert [line.action for line in local.audit_log()] == ["login", "publish"]
+
+
+def test_damage_is_remembered_until_it_is_struck_out(local: Local) -> None:
+    first, second = (Blob(sha256=letter * 64, size_bytes=5) for letter in "ab")
+    local.note_damage([second], NOW)
+    local.note_damage([first, second], NOW + timedelta(days=1))
+    assert local.damage() == [first, second]
+    local.clear_damage([first.sha256, "c" * 64])
+    assert local.damage() == [second]
