@@ -120,6 +120,20 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "请县中心重新发布",
         "ask the hub to publish again",
     ),
+    "E-TRANSPORT": Message(
+        10,
+        "传输文件不合规范",
+        "the transport file is not valid",
+        "照常整份传送；请县中心重新发布",
+        "files travel whole instead; ask the hub to publish again",
+    ),
+    "E-PATCH": Message(
+        14,
+        "补丁用不上",
+        "the patch does not work",
+        "改为整份传送",
+        "the whole file is fetched instead",
+    ),
     "E-SIGNATURE": Message(
         11,
         "签名不对",
@@ -147,6 +161,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "the bytes do not have their hash",
         "换一条通道再试；错误内容已丢弃",
         "try another road; the wrong bytes were discarded",
+    ),
+    "E-TORRENT": Message(
+        14,
+        "种子文件不合规范",
+        "the torrent file is not valid",
+        "内容会改走其他通道；请县中心重新发布",
+        "the content takes another road; ask the hub to publish again",
     ),
     "E-SIZE": Message(14, "长度不符", "the length is wrong", "换一条通道再试", "try another road"),
     "E-UPLOAD": Message(
