@@ -280,6 +280,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
     "E-PAUSED": Message(
         31, "同步已暂停", "sync is paused", "在页面上恢复，或稍后再试", "resume it on the page, or try later"
     ),
+    "E-BUDGET": Message(
+        31,
+        "本月流量已用完",
+        "the month's budget for the line is used up",
+        "下月会自动继续；也可用 U 盘，或在同步策略中提高限额",
+        "it goes on next month; use a stick, or raise the budget in the policy",
+    ),
     "E-ROAD": Message(
         32, "通道不通", "the road is down", "稍后再试，或换一条通道", "try later, or another road"
     ),

@@ -8,12 +8,13 @@ where the road itself is of no use any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from catalog.blobs import Blob, Staged
 from catalog.errors import ShuxiangError
 from sync import tree
+from sync.rate import Governor
 from sync.release import TreeFile
 from sync.roads.staging import Staging
 
@@ -40,12 +41,16 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoadSettings:
-    """What a road needs to know besides its address; `rsync_password` never appears on a command line."""
+    """What a road needs to know besides its address; `rsync_password` never appears on a command line.
+
+    `governor` is one for all roads of a run: it holds the rate, counts the budget and ends the run.
+    """
 
     rsync_password: str | None = None
     timeout_seconds: float = 30.0
     connections: int = 4
     retry_pause_seconds: float = 0.5
+    governor: Governor = field(default_factory=Governor, compare=False)
 
 
 class Road(Protocol):
