@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -211,11 +212,11 @@ def village_school(directory: Path, *, grades: tuple[str, ...] = ("g1", "g2", "g
     blobs: list[bytes] = []
 
     def give(resource_id: str, files: list[tuple[bytes, dict[str, Any]]], **changes: Any) -> None:
-        old = records[resource_id]
         made: list[File] = [file_of(data, **about) for data, about in files]
-        fields = {name: getattr(old, name) for name in Resource.__slots__}
-        fields.update(files=tuple(made), size_bytes=sum(file.size_bytes for file in made), **changes)
-        records[resource_id] = Resource(**fields)
+        size_bytes = sum(file.size_bytes for file in made)
+        records[resource_id] = replace(
+            records[resource_id], files=tuple(made), size_bytes=size_bytes, **changes
+        )
         blobs.extend(data for data, _ in files)
 
     thumb = {"role": "thumb", "name": "封面.png", "media_type": "image/png"}

@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -28,7 +29,6 @@ from command import call
 from school import School
 from serving import HOST, Server, asking, at_once, free_port, get
 
-from catalog.resource import Resource
 from catalog.search.query import SearchRequest
 
 BIG_BYTES = 256 << 20
@@ -44,9 +44,7 @@ def fill(directory: Path, records: int) -> str:
     data = os.urandom(1 << 20) * (BIG_BYTES >> 20)
     blob = school.store.add(data)
     items = list(search_corpus.resources(records))
-    fields = {name: getattr(items[0], name) for name in Resource.__slots__}
-    fields["files"] = (builders.file_of(data, "大片.mp4"),)
-    items[0] = Resource(**fields)
+    items[0] = replace(items[0], files=(builders.file_of(data, "大片.mp4"),))
     school.fill(items)
     school.close()
     return blob.sha256
