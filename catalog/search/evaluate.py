@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
+from operator import itemgetter
 
 from whoosh.util.numeric import byte_to_length
 
@@ -21,6 +21,7 @@ from catalog.search.schema import TITLE_HIT
 
 SCORED_HITS = 1000
 K1, B = 1.2, 0.75
+_by_score = itemgetter(0, 1)
 
 
 class Evaluator:
@@ -40,38 +41,54 @@ class Evaluator:
         self, matched: list[Matched], first: int, last: int, preferred: NumberSet | None = None
     ) -> list[int]:
         """Return the library numbers of the hits ranked from `first` to before `last`."""
+        tiers = list(zip(*(_tiers(part, preferred) for part in matched), strict=True))
         if sum(part.count for part in matched) <= SCORED_HITS:
-            ranked: Iterator[tuple[Matched, int]] = iter(self._scored(matched, preferred)[first:last])
-        else:
-            streams = [_tiers(part, preferred) for part in matched]
-            tiers = (heapq.merge(*tier, key=_static) for tier in zip(*streams, strict=True))
-            ranked = islice(chain.from_iterable(tiers), first, last)
+            return self._scored(matched, tiers, first, last)
+        merged = (
+            heapq.merge(
+                *(_with(part, documents) for part, documents in zip(matched, tier, strict=True)), key=_static
+            )
+            for tier in tiers
+        )
+        ranked = islice(chain.from_iterable(merged), first, last)
         return [part.segment.files.numbers[document] for part, document in ranked]
 
-    def _scored(self, matched: list[Matched], preferred: NumberSet | None) -> list[tuple[Matched, int]]:
+    def _scored(
+        self, matched: list[Matched], tiers: list[tuple[Iterator[int], ...]], first: int, last: int
+    ) -> list[int]:
+        """Return the numbers as `rank` does; only tiers that the page reaches into are scored."""
         clauses = len(matched[0].hits) if matched else 0
-        weights_of_terms = [
+        importances = [
             math.log(1 + self.documents / (1 + sum(part.hits[at].count for part in matched))) * (K1 + 1)
             for at in range(clauses)
         ]
-        scored = []
-        for part in matched:
-            lengths = part.segment.files.length_bytes
-            qualities = part.segment.files.qualities
-            numbers = part.segment.files.numbers
-            first = preferred.numbers if preferred else frozenset()
-            terms = list(zip((hits.weights for hits in part.hits), weights_of_terms, strict=True))
-            for document in part.all_documents():
-                norm = self._norms[lengths[document]]
-                score, in_title = 0.0, True
-                for weights, importance in terms:
-                    weight = weights[document]
-                    score += importance * weight / (weight + norm)
-                    in_title = in_title and weight >= TITLE_HIT
-                tier = (not in_title, numbers[document] not in first)
-                scored.append((tier, -score, -qualities[document], part, document))
-        scored.sort(key=lambda row: row[:3])
-        return [(part, document) for *_, part, document in scored]
+        ranked: list[int] = []
+        for tier in tiers:
+            parts = [(part, list(documents)) for part, documents in zip(matched, tier, strict=True)]
+            size = sum(len(documents) for _, documents in parts)
+            if first < size and last > 0:
+                rows = [row for part, documents in parts for row in self._score(part, documents, importances)]
+                # Equal hits stay in the order of their documents.
+                rows.sort(key=_by_score)
+                ranked += [number for *_, number in rows[max(first, 0) : last]]
+            first, last = first - size, last - size
+        return ranked
+
+    def _score(
+        self, part: Matched, documents: list[int], importances: list[float]
+    ) -> Iterator[tuple[float, float, int]]:
+        """Yield (-score, -quality, number) of each document: BM25."""
+        files = part.segment.files
+        norms = [self._norms[files.length_bytes[document]] for document in documents]
+        scores = [0.0] * len(documents)
+        for hits, importance in zip(part.hits, importances, strict=True):
+            weights = map(hits.weights.__getitem__, documents)
+            scores = [
+                score - importance * weight / (weight + norm)
+                for score, weight, norm in zip(scores, weights, norms, strict=True)
+            ]
+        qualities = [-files.qualities[document] for document in documents]
+        return zip(scores, qualities, map(files.numbers.__getitem__, documents), strict=True)
 
 
 def count_facets(matched: list[Matched], filters: Filters) -> dict[str, dict[str, int]]:
@@ -90,7 +107,7 @@ def count_facets(matched: list[Matched], filters: Filters) -> dict[str, dict[str
     return facets
 
 
-def _tiers(part: Matched, preferred: NumberSet | None) -> list[Iterator[tuple[Matched, int]]]:
+def _tiers(part: Matched, preferred: NumberSet | None) -> list[Iterator[int]]:
     """Return the hits in four tiers, each in static order: every term in the title or not, preferred or not."""
     if part.documents is None:
         titles = part.bits if part.hits else 0
@@ -98,14 +115,16 @@ def _tiers(part: Matched, preferred: NumberSet | None) -> list[Iterator[tuple[Ma
             titles &= hits.title_bits
         first = part.segment.number_bits(preferred) if preferred else 0
         sets = [bits & chosen for bits in (titles, part.bits & ~titles) for chosen in (first, ~first)]
-        return [_with(part, documents_in(bits)) for bits in sets]
-    tiers = [array("I") for _ in range(4)]
+        return [documents_in(bits) for bits in sets]
+    documents = part.documents
+    columns = [list(map(hits.weights.__getitem__, documents)) for hits in part.hits]
+    lowest = list(map(min, *columns)) if len(columns) > 1 else columns[0]
+    tiers: list[list[int]] = [[], [], [], []]
     numbers = part.segment.files.numbers
     wanted = preferred.numbers if preferred else frozenset()
-    for document in part.documents:
-        titled = all(hits.weight(document) >= TITLE_HIT for hits in part.hits)
-        tiers[2 * (not titled) + (numbers[document] not in wanted)].append(document)
-    return [_with(part, iter(tier)) for tier in tiers]
+    for document, weight in zip(documents, lowest, strict=True):
+        tiers[2 * (weight < TITLE_HIT) + (numbers[document] not in wanted)].append(document)
+    return [iter(tier) for tier in tiers]
 
 
 def _with(part: Matched, documents: Iterator[int]) -> Iterator[tuple[Matched, int]]:
