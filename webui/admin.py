@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Blueprint, Response, redirect, request, session
 from werkzeug.wrappers import Response as AnyResponse
@@ -22,11 +21,10 @@ from catalog.curriculum import codes_in_order
 from catalog.library import Shelf
 from catalog.scope import EVERYTHING, EditionRule, Scope
 from webui.accounts import ACCOUNTS, LoginGate, has_password, is_right_password
-from webui.forms import same_origin
-from webui.house import House, Told, Visit
+from webui.guard import ROOT, Guard
+from webui.house import House, Visit
 from webui.status import box_status
 
-ROOT = "/admin"
 AUDIT_SHOWN = 20
 REQUESTS_SHOWN = 50
 EARLIEST_YEAR, LATEST_YEAR = 2024, 2099
@@ -39,22 +37,16 @@ _ACTIONS = {
     "clock": "校准",
     "scope": "本校教材",
 }
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def routes(house: House) -> Blueprint:
     """Return the routes of the teacher's page."""
     blueprint = Blueprint("admin", __name__, url_prefix=ROOT)
+    guard = Guard(house)
     gate = LoginGate()
 
-    def page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
-        with house.library.reading() as reader:
-            response = house.page(visit, reader, f"admin/{template}", status=status, at="admin", **values)
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
     def login_page(visit: Visit, *, status: int = 200, problem: str = "") -> Response:
-        return page(
+        return guard.page(
             visit,
             "login.html",
             status=status,
@@ -64,42 +56,21 @@ def routes(house: House) -> Blueprint:
             ready=has_password(house.local),
         )
 
-    def from_here() -> bool:
-        return same_origin(request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"), request.host)
-
-    def writing(action: _F) -> _F:
-        """Let only a logged-in person with the session's token in; note what was done."""
-
-        @wraps(action)
-        def guarded() -> AnyResponse:
-            visit = house.visit()
-            account = session.get("account")
-            if account is None:
-                return redirect(f"/admin/{visit.carry}", 303)
-            purpose = f"admin {session.get('key', '')}"
-            if not from_here() or not house.tokens.right(
-                request.form.get("token", ""), purpose, house.today()
-            ):
-                raise Told(400, "没有收下", "页面放得太久了。请回到管理页再试一次。")
-            detail = action(account)
-            house.local.audit(account, action.__name__, detail, system_clock())
-            return redirect(f"/admin/?done={action.__name__}{visit.carry_more}", 303)
-
-        return guarded  # type: ignore[return-value]
-
     @blueprint.get("/")
     def home() -> Response:
         visit = house.visit()
         if "account" not in session:
             return login_page(visit)
-        return _home(house, visit, page)
+        return _home(house, visit, guard)
 
     @blueprint.post("/login")
     def login() -> AnyResponse:
         visit = house.visit()
         address = request.remote_addr or ""
         account = request.form.get("account", "")
-        if not from_here() or not house.tokens.right(request.form.get("token", ""), "login", house.today()):
+        if not guard.came_from_here() or not house.tokens.right(
+            request.form.get("token", ""), "login", house.today()
+        ):
             return login_page(visit, status=400, problem="页面放得太久了，请再试一次。")
         if not gate.is_open(address, time.monotonic()):
             return login_page(visit, status=429, problem="试的次数太多了，请过五分钟再来。")
@@ -115,18 +86,18 @@ def routes(house: House) -> Blueprint:
         return redirect(f"/admin/{visit.carry}", 303)
 
     @blueprint.post("/logout")
-    @writing
+    @guard.writing("")
     def logout(account: str) -> str:
         session.clear()
         return ""
 
     @blueprint.post("/sync")
-    @writing
+    @guard.writing("")
     def sync(account: str) -> str:
         return "started" if house.operations.sync_now() else "already running"
 
     @blueprint.post("/clock")
-    @writing
+    @guard.writing("")
     def clock(account: str) -> str:
         shown = _shown_time(request.form.get("shown", ""))
         if shown is None:
@@ -136,7 +107,7 @@ def routes(house: House) -> Blueprint:
         return shown.isoformat(timespec="minutes")
 
     @blueprint.post("/scope")
-    @writing
+    @guard.writing("")
     def scope(account: str) -> str:
         chosen = _scope_asked(house.scope())
         house.local.put("scope", chosen.to_json() if chosen else None)
@@ -147,7 +118,7 @@ def routes(house: House) -> Blueprint:
     return blueprint
 
 
-def _home(house: House, visit: Visit, page: Callable[..., Response]) -> Response:
+def _home(house: House, visit: Visit, guard: Guard) -> Response:
     settings = house.settings
     words = visit.words
     translate = house.translate[visit.language]
@@ -167,13 +138,13 @@ def _home(house: House, visit: Visit, page: Callable[..., Response]) -> Response
         shelves = reader.shelves()
     now = house.now()
     used = disk.total_bytes - disk.free_bytes
-    return page(
+    return guard.page(
         visit,
         "home.html",
         status_of=status,
         account=session["account"],
         done=request.args.get("done", ""),
-        token=house.tokens.make(f"admin {session['key']}", house.today()),
+        token=guard.token(),
         work=house.operations.work(),
         last_at=_moment(last.at, words.day(last.at.astimezone(CHINA).date())) if last else "",
         last=last,

@@ -22,6 +22,7 @@ from catalog.library import Library
 from catalog.local import Local
 from webui import admin, api, browse, search, today, view
 from webui.files import Files
+from webui.guard import ROOT
 from webui.house import House, Told
 from webui.i18n import LANGUAGES
 from webui.layer import PageLayer
@@ -119,7 +120,7 @@ class _TeacherSessions(SecureCookieSessionInterface):
     """Sessions for the teacher's page alone: no other page reads or sets a cookie."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if not request.path.startswith(admin.ROOT):
+        if not request.path.startswith(ROOT):
             return self.make_null_session(app)
         return super().open_session(app, request)
 
@@ -130,7 +131,7 @@ def _flask(house: House) -> Flask:
     app.secret_key = house.settings.secret
     app.config.update(
         SESSION_COOKIE_NAME="shuxiang-admin",
-        SESSION_COOKIE_PATH=admin.ROOT,
+        SESSION_COOKIE_PATH=ROOT,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         PERMANENT_SESSION_LIFETIME=SESSION_HOURS * 3600,
