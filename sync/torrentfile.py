@@ -25,7 +25,7 @@ BLOCK_BYTES = 16 << 10
 LEAST_PIECE_BYTES = 64 << 10
 USUAL_PIECE_BYTES = 1 << 20
 MOST_PIECE_BYTES = 16 << 20
-FEW_PIECES = 1024
+FEW_PIECES = 512
 MOST_PIECES = 1 << 15
 MAX_TORRENT_BYTES = 4 << 20
 MAX_SIZE_BYTES = MOST_PIECES * MOST_PIECE_BYTES
@@ -95,7 +95,7 @@ class TorrentFile:
 
 
 def piece_length_for(size_bytes: int) -> int:
-    """Return the piece length of a blob: at most 1024 pieces up to 1 GiB, pieces of 1 MiB above.
+    """Return the piece length of a blob: at most 512 pieces up to 512 MiB, pieces of 1 MiB above.
 
     A cut costs at most one piece besides what was not flushed, so pieces stay at 1 MiB as long as the file of hashes
     stays small (1.7 MB at 32 GiB).

@@ -99,7 +99,7 @@ def test_a_piece_is_as_short_as_the_list_of_hashes_allows(size: int) -> None:
     length = piece_length_for(size)
     assert length & (length - 1) == 0
     assert -(-size // length) <= MOST_PIECES
-    assert length == 64 * KIB or length // 2 * 1024 < size
+    assert length == 64 * KIB or length // 2 * 512 < size
     # A cut costs at most a piece: up to 32 GiB that is a MiB.
     assert length <= MIB or size > 32 << 30
 
