@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from catalog.errors import StorageError
 from catalog.library import Entry, Generation, Library, Reader
 from catalog.scope import EVERYTHING, Scope
-from catalog.search.highlight import excerpt, highlight
+from catalog.search.highlight import highlight_hit
+from catalog.search.language import fold_text
 from catalog.search.record import FACETS, text_of
 
 # Whoosh is loaded by the first search: the first page of a box that starts does not wait for it.
@@ -186,18 +187,20 @@ class _Page:
         """Return the numbers in whose text each of `phrases` stands in one piece."""
         true = set()
         for entry in self.entries(numbers):
-            text = text_of(entry.resource)
-            if all(phrase in text for phrase in phrases):
+            # Most have it in the title; the whole text is only put together for the others.
+            title = fold_text(entry.resource.title)
+            missing = [phrase for phrase in phrases if phrase not in title]
+            text = text_of(entry.resource) if missing else ""
+            if all(phrase in text for phrase in missing):
                 true.add(entry.number)
         return true
 
 
 def _hit(entry: Entry, answer: SearchAnswer) -> Hit:
     resource = entry.resource
-    parts = [resource.description or "", " › ".join(resource.path), "、".join(resource.keywords)]
-    parts += ["、".join(resource.knowledge), resource.author or "", *resource.raw.values()]
-    return Hit(
-        entry=entry,
-        title_html=highlight(resource.title, answer.words),
-        excerpt_html=excerpt(list(filter(None, parts)), answer.words, limit=EXCERPT_CHARACTERS),
+    parts = [resource.description, " › ".join(resource.path), "、".join(resource.keywords)]
+    parts += ["、".join(resource.knowledge), resource.author, *resource.raw.values()]
+    title, excerpt = highlight_hit(
+        resource.title, list(filter(None, parts)), answer.words, limit=EXCERPT_CHARACTERS
     )
+    return Hit(entry=entry, title_html=title, excerpt_html=excerpt)

@@ -25,14 +25,22 @@ def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) ->
     return _marked(text, find_words(text, words), limit)
 
 
-def excerpt(parts: Sequence[str], words: tuple[str, ...], *, limit: int) -> str:
-    """Return as `highlight` does the first of `parts` that has any of `words`, else the first of them; "" for none."""
-    joined = _BETWEEN.join(parts)
+def highlight_hit(title: str, parts: Sequence[str], words: tuple[str, ...], *, limit: int) -> tuple[str, str]:
+    """Return as `highlight` does a title, and of `parts` the first that has any of `words`, else the first of them.
+
+    The second is at most about `limit` characters, "" for no parts. Both are looked through in one go.
+    """
+    joined = _BETWEEN.join((title, *parts))
     spans = find_words(joined, words)
-    start = joined.rfind(_BETWEEN, 0, spans[0][0]) + 1 if spans else 0
+    titled = [span for span in spans if span[1] <= len(title)]
+    rest = spans[len(titled) :]
+    start = len(title) + 1
+    if rest:
+        start = max(start, joined.rfind(_BETWEEN, start, rest[0][0]) + 1)
     text = joined[start:].partition(_BETWEEN)[0]
     end = start + len(text)
-    return _marked(text, [(left - start, right - start) for left, right in spans if right <= end], limit)
+    inside = [(left - start, right - start) for left, right in rest if right <= end]
+    return _marked(title, titled, None), _marked(text, inside, limit)
 
 
 def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -61,14 +69,16 @@ def _marked(text: str, spans: list[tuple[int, int]], limit: int | None) -> str:
         first = spans[0][0] if spans else 0
         start = max(0, min(first - limit // 4, len(text) - limit))
         end = start + limit
+    # Most texts have nothing to escape.
+    say = str if escape(text) == text else escape
     pieces = [_ELLIPSIS] if start else []
     at = start
     for left, right in spans:
         left, right = max(left, at), min(right, end)
         if left < right:
-            pieces += (escape(text[at:left]), "<mark>", escape(text[left:right]), "</mark>")
+            pieces += (say(text[at:left]), "<mark>", say(text[left:right]), "</mark>")
             at = right
-    pieces.append(escape(text[at:end]))
+    pieces.append(say(text[at:end]))
     if end < len(text):
         pieces.append(_ELLIPSIS)
     return "".join(pieces)

@@ -8,10 +8,14 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.search.highlight import excerpt, highlight
+from catalog.search.highlight import highlight, highlight_hit
 from catalog.search.language import fold_text
 
 TEXTS = st.text(st.one_of(st.sampled_from("<>&\"'分数學ＡabﬁÉ㎡ 3…"), st.characters()), max_size=60)
+
+
+def excerpt(parts: list[str], words: tuple[str, ...], *, limit: int) -> str:
+    return highlight_hit("题目", parts, words, limit=limit)[1]
 
 
 def unmarked(marked: str) -> str:
@@ -76,3 +80,11 @@ def test_the_excerpt_is_what_highlighting_each_part_finds(parts: list[str], word
     each = [highlight(part, (fold_text(word),), limit=12) for part in parts]
     wanted = next((text for text in each if "<mark>" in text), each[0] if each else "")
     assert excerpt(parts, (fold_text(word),), limit=12) == wanted
+
+
+@given(
+    TEXTS.map(lambda text: text.replace("\0", "")), st.lists(st.text(NO_NUL, max_size=9), max_size=2), TEXTS
+)
+def test_a_hits_title_is_highlighted_as_it_is_alone(title: str, parts: list[str], word: str) -> None:
+    words = (fold_text(word.replace("\0", "")),)
+    assert highlight_hit(title, parts, words, limit=12)[0] == highlight(title, words)
