@@ -332,6 +332,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "核对地址",
         "check the address",
     ),
+    "E-PLAIN-FOLDER": Message(
+        36,
+        "文件夹里是普通文件，不是发布树；书箱只收县中心签名的内容",
+        "plain files and no published tree: a box takes only what a hub has signed",
+        "在县中心用 hub ingest 入库并发布，或用 box export 拷出的 U 盘",
+        "hub ingest and publish them at the county, or use a stick written by box export",
+    ),
     "E-ROAD-DATA": Message(
         37,
         "收到的不是所要的数据",

@@ -286,6 +286,7 @@ class Update:
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
             plan = content.plan_of(number, reader, wants, fitted)
             self._reused_bytes += content.held_bytes(reader, wants, set(changed))
+            staging.bases = {new: self._blobs.path(old) for new, old in reader.predecessors().items()}
         content.set_left_out(self._library, wants, fitted)
         content.collect(self._library, self._blobs, fitted, plan.fetch_bytes + self._settings.keep_free_bytes)
         wanted = {step.file.sha256 for step in plan.steps}

@@ -240,6 +240,23 @@ class Reader:
         )
         return (Blob(sha256=sha256.hex(), size_bytes=size_bytes) for sha256, size_bytes in rows)
 
+    def predecessors(self) -> dict[str, str]:
+        """Return new hash -> old hash of the files that wait to be replaced: what pages still serve in their place.
+
+        A resource's file is known again by its role and its place or name; where it was renamed, by its role if no
+        other file has it.
+        """
+        found: dict[str, str] = {}
+        rows = self._db.execute("SELECT record, serving FROM resources WHERE serving IS NOT NULL")
+        for record, serving in rows:
+            old = [File(**file) for file in json.loads(serving)]
+            new = Resource.from_stored(json.loads(record)).files
+            for file in new:
+                before = _same_place(file, old) or _same_role(file, old, new)
+                if before is not None and before.sha256 != file.sha256 and not self.has(file.sha256):
+                    found.setdefault(file.sha256, before.sha256)
+        return found
+
     def unused_blobs(self) -> Iterator[Blob]:
         """Stream the blobs that no resource and no derivation names."""
         rows = self._db.execute(
@@ -319,6 +336,17 @@ class Reader:
 
 def _path_order(path: tuple[str, ...], first: dict[tuple[str, ...], int]) -> list[tuple[int, Any]]:
     return [(first[path[:depth]], natural_key(path[depth - 1])) for depth in range(1, len(path) + 1)]
+
+
+def _same_place(file: File, old: list[File]) -> File | None:
+    key = (file.role, file.path or file.name)
+    return next((one for one in old if (one.role, one.path or one.name) == key), None)
+
+
+def _same_role(file: File, old: list[File], new: tuple[File, ...]) -> File | None:
+    mates = [one for one in old if one.role == file.role]
+    alone = sum(one.role == file.role for one in new) == 1
+    return mates[0] if alone and len(mates) == 1 else None
 
 
 _KIND_ORDER = {

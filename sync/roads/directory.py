@@ -88,6 +88,14 @@ class DirectoryRoad:
         batches.flush()
         return missed
 
+    def plain_names(self) -> list[str]:
+        """Return some names in the folder where it has files but no part of a tree."""
+        try:
+            names = sorted(path.name for path in self._root.iterdir())
+        except OSError:
+            return []
+        return [] if {"metadata", "targets", "blobs"}.intersection(names) else names[:3]
+
     def close(self) -> None:
         """Nothing is kept open."""
 

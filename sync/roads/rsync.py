@@ -1,7 +1,8 @@
 """The rsync road: the one wrapper around the rsync program.
 
 One connection carries all files of a fetch (`--files-from`), flat into staging, `--append-verify` so that it goes on
-inside a file and checks what it builds upon; `--partial-dir` would not survive `kill -9`. The password is in the
+inside a file and checks what it builds upon; `--partial-dir` would not survive `kill -9`. Files of which an older
+edition is here come in a run of their own, as differences (`sync.roads.bases`). The password is in the
 environment only. rsync's output is split by CR and LF, its exit status and its `@ERROR` text are turned into codes.
 """
 
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError, StorageError
 from sync.release import TreeFile
+from sync.roads.bases import drop_basis, lay_basis
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import CHECKPOINT_BYTES, Staging
 
@@ -32,6 +34,8 @@ _END_SECONDS = 5.0
 _NOTE_SECONDS = 1.0
 _READ_BYTES = 64 << 10
 _METADATA_BYTES = 4 << 20
+# Without a look at sizes and times: an edit may leave both as they were.
+_DIFFERENCES = ("--inplace", "--no-whole-file", "--ignore-times")
 _FINISHED = re.compile(rb"=(\d+) (.*)")
 _MOVED = re.compile(rb"\s*([\d,]+)\s+\d+%")
 _RECEIVED = re.compile(rb"Total bytes received: ([\d,]+)")
@@ -52,6 +56,8 @@ class RsyncRoad:
         self.received_bytes = 0
         self._settings = settings
         self._metadata: tempfile.TemporaryDirectory[str] | None = None
+        # What was tried as differences once comes whole if it is asked for again.
+        self._compared: set[str] = set()
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; see `Road.read`. The first read brings all of `metadata/` over one connection."""
@@ -77,7 +83,24 @@ class RsyncRoad:
         missed = [file for file in named if not self._fetch_named(file, staging, batches, progress)]
         batches.flush()
         lost = [Missed(file=file, error=self._missed(file, {_name(file)}, 23)) for file in missed]
-        return lost + (self._fetch_blobs(wanted, staging, batches, progress) if wanted else [])
+        based = {
+            sha256: file
+            for sha256, file in wanted.items()
+            if sha256 not in self._compared and lay_basis(file, staging)
+        }
+        plain = {sha256: file for sha256, file in wanted.items() if sha256 not in based}
+        if based:
+            self._compared.update(based)
+            for missed in self._fetch_blobs(based, staging, batches, progress, _DIFFERENCES):
+                if missed.error.code == "E-ROAD-MISSING":
+                    lost.append(missed)
+                else:
+                    # A basis that our own disk can not give back must not stand in the way.
+                    plain[missed.file.sha256] = missed.file
+                    staging.forget(missed.file.sha256)
+        if plain:
+            lost += self._fetch_blobs(plain, staging, batches, progress, ("--append-verify",))
+        return lost
 
     def _fetch_named(self, file: TreeFile, staging: Staging, batches: Batches, progress: Progress) -> bool:
         """Bring one file whose name in the tree is not its hash; return False where the source has none."""
@@ -99,15 +122,21 @@ class RsyncRoad:
         return False
 
     def _fetch_blobs(
-        self, wanted: dict[str, TreeFile], staging: Staging, batches: Batches, progress: Progress
+        self,
+        wanted: dict[str, TreeFile],
+        staging: Staging,
+        batches: Batches,
+        progress: Progress,
+        how: tuple[str, ...],
     ) -> list[Missed]:
         """Bring files whose names are their hashes, all over one connection."""
-        fetch = _Fetch(wanted, staging, batches, progress)
+        fetch = _Fetch(wanted, staging, batches, progress, differences=how is _DIFFERENCES)
         listing = staging.directory / ".rsync-files"
         listing.write_bytes(b"\0".join(file.path.encode() for file in wanted.values()))
         largest = max(file.size_bytes for file in wanted.values())
         arguments = [
-            "--append-verify",
+            *how,
+            *([f"--compare-dest={staging.basis_path('')}"] if how is _DIFFERENCES else []),
             "--no-relative",
             "--from0",
             f"--files-from={listing}",
@@ -126,9 +155,12 @@ class RsyncRoad:
         if fetch.failure is not None:
             raise fetch.failure
         fetch.batches.flush()
+        for sha256 in wanted.keys() - {file.sha256 for file in fetch.waiting()}:
+            drop_basis(sha256, staging)
         missing = set(_LOST.findall(fetch.errors))
         missed = [Missed(file=file, error=self._missed(file, missing, status)) for file in fetch.waiting()]
-        if status not in (0, 23, 24) or (missed and len(missed) == len(wanted) and not missing):
+        nothing_came = len(missed) == len(wanted) and not missing
+        if status not in (0, 23, 24) or (missed and nothing_came and how is not _DIFFERENCES):
             raise refusal(status, fetch.errors, self.address)
         return missed
 
@@ -195,6 +227,7 @@ class _Fetch:
     staging: Staging
     batches: Batches
     progress: Progress
+    differences: bool
 
     def __post_init__(self) -> None:
         self.received_bytes = 0
@@ -238,12 +271,14 @@ class _Fetch:
     def _line(self, line: bytes) -> None:
         if match := _FINISHED.fullmatch(line):
             file = self._waiting.pop(Path(os.fsdecode(match[2])).name, None)
+            if self.differences:
+                self._tell(self.received_bytes + int(match[1]))
             if file is not None and self._is_whole(file):
                 self.batches.add(staged_file(file, self.staging))
         elif match := _RECEIVED.match(line):
             self._tell(_number(match[1]))
             self.received_bytes = _number(match[1])
-        elif match := _MOVED.match(line):
+        elif not self.differences and (match := _MOVED.match(line)):
             # Of a file that goes on, rsync counts what was here already too.
             self._tell(_number(match[1]) - self._here_bytes)
 

@@ -15,7 +15,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ _OFFSET_DIGITS = 20
 _OFFSET_SUFFIX = ".at"
 _LOCK_NAME = ".writers"
 _BOOT_NAME = ".boot"
+_BASES_NAME = ".bases"
 _NO_BOOT = "-"
 
 
@@ -144,6 +145,8 @@ class Staging:
         `boot` names the machine's present boot (random(4), `boot_id`); what was unflushed in another one is lost.
         """
         self.directory = directory
+        self.bases: Mapping[str, Path] = {}
+        """Hash -> a local file that is much like it, for a road that sends differences."""
         self._boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         durable.make_directory(directory)
         self.lock_handle = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -157,6 +160,10 @@ class Staging:
     def path(self, sha256: str) -> Path:
         """Return where the bytes named `sha256` are collected."""
         return self.directory / sha256
+
+    def basis_path(self, sha256: str) -> Path:
+        """Return where the basis of a file lies while a road works from it."""
+        return self.directory / _BASES_NAME / sha256
 
     def open(self, file: TreeFile, *, checkpoint_bytes: int = CHECKPOINT_BYTES) -> StagedFile:
         """Open the place of `file`, cut back to what is known to be here; record its progress now and then."""
@@ -226,7 +233,7 @@ class Staging:
     def prune(self, is_wanted: Callable[[str], bool]) -> int:
         """Remove what nobody wants any more and what programs left over; return the bytes freed."""
         freed = 0
-        for path in self.directory.iterdir():
+        for path in (*self.directory.iterdir(), *(self.directory / _BASES_NAME).glob("*")):
             digest = path.name.removesuffix(_OFFSET_SUFFIX)
             if (
                 path.is_file()

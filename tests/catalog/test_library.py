@@ -206,6 +206,33 @@ def test_a_torrent_is_kept_with_its_blob_and_goes_with_it(store: Store) -> None:
         assert [reader.torrent(sha256) for sha256 in (a, b, stray)] == [None, b.encode(), None]
 
 
+def test_what_a_new_file_replaces_is_known(store: Store) -> None:
+    slides, renamed = file_of(b"slides"), file_of(b"plan", role="source", name="a.docx")
+    page = file_of(b"page", role="page", name="1.jpg")
+    with store.library.writing() as writer:
+        writer.put_resource(resource(files=(slides, renamed, page)))
+    with store.library.reading() as reader:
+        assert reader.predecessors() == {}
+    for data in (b"slides", b"plan", b"page"):
+        store.add(data)
+    new = (
+        file_of(b"slides 2"),
+        file_of(b"plan 2", role="source", name="b.docx"),
+        file_of(b"page", role="page", name="1.jpg"),
+        file_of(b"page 2", role="page", name="2.jpg"),
+    )
+    with store.library.writing() as writer:
+        writer.put_resource(resource(title="新", files=new))
+    expected = {new[0].sha256: slides.sha256, new[1].sha256: renamed.sha256}
+    with store.library.reading() as reader:
+        # The second page is new: the first is no older edition of it.
+        assert reader.predecessors() == expected
+    for data in (b"slides 2", b"plan 2", b"page 2"):
+        store.add(data)
+    with store.library.reading() as reader:
+        assert reader.predecessors() == {}
+
+
 def test_blobs_are_listed_behind_a_cursor(store: Store) -> None:
     for number in range(5):
         store.add(b"%d" % number)
