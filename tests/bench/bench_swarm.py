@@ -1,0 +1,143 @@
+"""Six boxes and one hub behind 8 Mbit/s: what the hub sends and how long all take, beside rsync, HTTP and BitTorrent.
+
+Run: `python tests/bench/bench_swarm.py [--megabytes 60] [--files 300] [--networks routed nat lan] [--ways …]`.
+Networks: two towns of three boxes that reach each other, the same behind NAT, and one LAN of six. Every way carries
+the same files to empty boxes in the same run. `egress` is what left the hub over its uplink, headers and all, divided
+by the content; `time_to_bound` divides by the seconds that one copy takes on that uplink. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from netlab import Lab, Speeds, Towns, one_lan, two_towns, why_not
+from poor_lines import (
+    Content,
+    CountyHub,
+    Run,
+    all_peers,
+    at_once,
+    http_words,
+    measured,
+    plain_http,
+    plain_rsync,
+    plain_torrent,
+    rsync_words,
+    syncs,
+    write_content,
+)
+
+NETWORKS: dict[str, Callable[[Lab], Towns]] = {
+    "routed": lambda lab: two_towns(lab),
+    "nat": lambda lab: two_towns(lab, nat=True),
+    "lan": lambda lab: one_lan(lab),
+}
+LARGE = 8
+
+
+class Bench:
+    """One network, one content, each way once."""
+
+    def __init__(self, towns: Towns, content: Content, work: Path) -> None:
+        self.towns = towns
+        self.content = content
+        self.work = work
+        self.hub = CountyHub(work / "hub", towns.hub_host)
+        self.hub.publish(
+            {Path(name).stem: [content.folder / name] for name in content.names},
+            {Path(name).stem: f"第{Path(name).stem}课" for name in content.names},
+        )
+        self.names = work / "names"
+        self.names.write_text("\n".join(content.names))
+
+    def rsync_in_turn(self) -> Run:
+        return self._rsync(lambda jobs: [text for job in jobs for text in at_once([job])])
+
+    def rsync_at_once(self) -> Run:
+        return self._rsync(at_once)
+
+    def _rsync(self, run: Callable[[Any], list[str]]) -> Run:
+        with plain_rsync(self.towns.hub, self.content.folder, self.work / "rsyncd"):
+            return self._plain(run, lambda target: rsync_words(self.towns.hub_host, target))
+
+    def http_at_once(self) -> Run:
+        with plain_http(self.towns.hub, self.content.folder) as port:
+            return self._plain(
+                at_once, lambda target: http_words(self.towns.hub_host, port, self.names, target, 4)
+            )
+
+    def _plain(self, run: Callable[[Any], list[str]], words: Callable[[Path], list[object]]) -> Run:
+        targets = [self.work / f"plain-{number}" for number in range(len(self.towns.boxes))]
+        for target in targets:
+            target.mkdir()
+        jobs = [(node, words(target)) for node, target in zip(self.towns.boxes, targets, strict=True)]
+        try:
+            return measured(self.towns, lambda: run(jobs))
+        finally:
+            for target in targets:
+                assert len(list(target.iterdir())) == len(self.content.names), target
+                shutil.rmtree(target)
+
+    def bittorrent(self) -> Run:
+        with plain_torrent(self.towns, self.content, self.work) as peers:
+            return measured(self.towns, lambda: all_peers(peers))
+
+    def ours(self) -> Run:
+        states = [self.hub.new_box(self.work / f"box-{number}") for number in range(len(self.towns.boxes))]
+        try:
+            with self.hub.running(self.towns.hub):
+                return measured(self.towns, lambda: syncs(self.towns, states))
+        finally:
+            for state in states:
+                shutil.rmtree(state)
+
+
+WAYS: dict[str, Callable[[Bench], Run]] = {
+    "rsync in turn": Bench.rsync_in_turn,
+    "rsync at once": Bench.rsync_at_once,
+    "HTTP at once": Bench.http_at_once,
+    "BitTorrent": Bench.bittorrent,
+    "ours": Bench.ours,
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--megabytes", type=float, default=60)
+    parser.add_argument("--files", type=int, default=300)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    options = parser.parse_args()
+    if reason := why_not(nat=True):
+        sys.exit(reason)
+    found: dict[str, Any] = {"megabytes": options.megabytes, "files": options.files}
+    for network in options.networks:
+        with tempfile.TemporaryDirectory() as name, Lab() as lab:
+            work = Path(name)
+            content = write_content(
+                work / "content", total_bytes=int(options.megabytes * 1e6), files=options.files, large=LARGE
+            )
+            bench = Bench(NETWORKS[network](lab), content, work)
+            bound_seconds = content.size_bytes * 8 / Speeds().hub_up
+            found[network] = {"bound_seconds": round(bound_seconds, 1)}
+            for way in options.ways:
+                run = WAYS[way](bench)
+                found[network][way] = run.figures(content.size_bytes, bound_seconds)
+                print(f"… {network}, {way}: {found[network][way]}", file=sys.stderr, flush=True)
+                if way == "ours":
+                    found[network][way]["roads"] = [one["roads"] for one in run.each]
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
