@@ -5,7 +5,7 @@ VENV := .venv
 TEST_VENV := .venv-test
 
 # What the program runs beside itself, from Debian: roads, media, documents, speech and fonts of the sample county.
-DEBIAN := rsync ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
+DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
 # What only the tests need: a browser, a filesystem in user space, network namespaces, mDNS cross-check.
 DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus
 
