@@ -127,6 +127,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "照常整份传送；请县中心重新发布",
         "files travel whole instead; ask the hub to publish again",
     ),
+    "E-DELTA": Message(
+        14,
+        "清单的增量文件不合规范或不适用",
+        "the delta of a manifest is not valid or does not fit",
+        "改为整份传送；反复出现时请县中心重新发布",
+        "the file travels whole instead; if it comes again, ask the hub to publish again",
+    ),
     "E-PATCH": Message(
         14,
         "补丁用不上",

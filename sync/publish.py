@@ -1,9 +1,9 @@
 """The hub publishes: library and blobs become one signed, numbered state of a static tree.
 
 Invariant: `timestamp.json`, replaced last, is the sole commit point. Order: manifests, blobs (hard links), one flush
-of the filesystem, catalogue, targets, snapshot, timestamp; then what no release needs any more is swept away. A cut
-before the timestamp leaves the last release as it was, and files that no head names; the next run finishes or sweeps
-them. A cut after it leaves the new release, and the sweep to the next run. The caller holds `STATE/lock`.
+of the filesystem, catalogue, deltas, targets, snapshot, timestamp; then what no release needs any more is swept away.
+A cut before the timestamp leaves the last release as it was, and files that no head names; the next run finishes or
+sweeps them. A cut after it leaves the new release, and the sweep to the next run. The caller holds `STATE/lock`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from catalog.resource import canonical_json
 from sync import tree
 from sync.blob_links import link_blobs, public_directory, stands
 from sync.bundle_files import StagedBundle, stage_bundle
-from sync.heads import CurrentHead, current_head
+from sync.deltas import StagedDeltas, put_deltas, stage_deltas, update_bytes
+from sync.heads import CurrentHead, current_head, kept_heads
 from sync.keys import HubKeys
 from sync.release import Release
 from sync.signing import renew, sign_head, signing_time
 from sync.survey import BundleSurvey, Named, local_date, manifest_names, publishable
-from sync.sweep import sweep
+from sync.sweep import KEPT_RELEASES, sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishResult:
     """What a publish did. Counts are resources but for `bundles`; `published` is False where nothing had changed.
 
-    `bytes_new`: what a box that held everything must fetch: new blobs, compressed manifests, the catalogue.
+    `bytes_new`: what a box that held everything must fetch: new blobs, deltas or compressed manifests, the catalogue.
     """
 
     release: int
@@ -99,11 +100,12 @@ def publish(
     today = local_date(now)
     with library.reading() as reader, _work(state) as work:
         staged = _stage(reader, head, public, work, now, progress)
-        release = _next_release(head, staged, publisher, keys, now)
+        deltas = stage_deltas(staged, kept_heads(public, KEPT_RELEASES), public=public, work=work)
+        release = _next_release(head, deltas.bundles, publisher, keys, now)
         added, changed, recalled = _counts(reader, staged, _dropped(reader, head, public), today)
         write_roads(public, roads)
         published = head is None or not release.same_state(head.release)
-        bytes_new = _put(public, blobs, keys, head, release, staged, now, progress) if published else 0
+        bytes_new = _put(public, blobs, keys, head, release, deltas, now, progress) if published else 0
         if not published:
             renew(public, keys, now)
         storage(lambda: sweep(public, lambda resource_id: _withdrawn(reader, resource_id, today)), public)
@@ -193,11 +195,12 @@ def _put(
     keys: HubKeys,
     head: CurrentHead | None,
     release: Release,
-    staged: Sequence[StagedBundle],
+    deltas: StagedDeltas,
     now: datetime,
     progress: OnProgress,
 ) -> int:
     """Put the files of `release` into the tree and commit it; return the bytes that are new in it."""
+    staged = deltas.bundles
     catalog = release.to_bytes()
     catalog_path = tree.catalog_path(hashlib.sha256(catalog).hexdigest())
     wanted = {blob.sha256: blob for one in staged for blob in one.survey.blobs}
@@ -212,11 +215,12 @@ def _put(
         bytes_new = link_blobs(public, blobs, list(wanted.values()), progress)
         sync_filesystem(public)
         write_file(public / catalog_path, catalog)
+        put_deltas(public, deltas.files)
     except OSError as error:
         raise storage_error(error, error.filename or public) from error
     sign_head(public, keys, head, now, catalog=catalog)
-    zst = (twin.zst for one in staged if one.files for twin in (one.head.manifest, one.head.transport))
-    return bytes_new + len(catalog) + sum(file.size_bytes for file in zst)
+    lists = sum(update_bytes(one.head) for one in staged if one.files)
+    return bytes_new + len(catalog) + lists
 
 
 def _dropped(reader: Reader, head: CurrentHead | None, public: Path) -> list[BundlePreview]:

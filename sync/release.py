@@ -24,6 +24,7 @@ FORMAT = 1
 MAX_CATALOG_BYTES = 4 << 20
 MAX_NUMBER = 2**53 - 1
 MAX_TEXT = 1000
+MAX_DELTAS = 3
 _KEY = re.compile(r"[0-9a-f]{64}")
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -54,8 +55,24 @@ class TwinFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineDelta:
+    """What makes a bundle's manifest, its transport file or both of those of an older version, `source`.
+
+    Both are blobs of the tree; a file that a delta would not make much cheaper has none.
+    """
+
+    source: int
+    manifest: TreeFile | None = None
+    transport: TreeFile | None = None
+
+    def files(self) -> tuple[TreeFile, ...]:
+        """Return the blobs of this delta."""
+        return tuple(file for file in (self.manifest, self.transport) if file is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BundleHead:
-    """A bundle's state in one release: its manifest, and how its bytes may travel."""
+    """A bundle's state in one release: its manifest, and how its bytes may travel; `deltas` newest source first."""
 
     id: str
     version: int
@@ -63,6 +80,7 @@ class BundleHead:
     publisher: str
     manifest: TwinFile
     transport: TwinFile
+    deltas: tuple[LineDelta, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +101,10 @@ class Release:
         """Return every file under `targets/bundles/` that this release names."""
         twins = [twin for bundle in self.bundles for twin in (bundle.manifest, bundle.transport)]
         return tuple(file for twin in twins for file in (twin.plain, twin.zst))
+
+    def deltas(self) -> tuple[TreeFile, ...]:
+        """Return the blobs by which manifests and transport files are made of older ones; no content is among them."""
+        return tuple(file for bundle in self.bundles for delta in bundle.deltas for file in delta.files())
 
     def same_state(self, other: Release) -> bool:
         """Return whether `other` says the same but for its number and date."""
@@ -147,6 +169,11 @@ def transport_twin(bundle_id: str, plain: Measure, zst: Measure) -> TwinFile:
     return _twin(path, plain, packed_path, zst)
 
 
+def delta_blob(measure: Measure) -> TreeFile:
+    """Return a delta as the tree's blob that it is."""
+    return TreeFile(path=tree.blob_path(measure.sha256), size_bytes=measure.size_bytes, sha256=measure.sha256)
+
+
 def _twin(path: str, plain: Measure, packed_path: str, zst: Measure) -> TwinFile:
     return TwinFile(
         plain=TreeFile(path=path, size_bytes=plain.size_bytes, sha256=plain.sha256),
@@ -166,6 +193,9 @@ class _Reader:
     def refuse(self, name: str, expected: str) -> ContentError:
         found = repr(self._fields.get(name))[:80]
         return ContentError("E-CATALOG", where=f"{self.where}: {name}", expected=expected, found=found)
+
+    def has(self, name: str) -> bool:
+        return name in self._fields
 
     def number(self, name: str) -> int:
         value = self._fields.get(name)
@@ -216,14 +246,39 @@ def _read_bundle(reader: _Reader) -> BundleHead:
     if not is_bundle_id(bundle_id):
         raise reader.refuse("id", "[0-9a-z][0-9a-z._-]{0,63}")
     reader.where = f"{reader.where}: {bundle_id}"
+    version = reader.number("version")
     return BundleHead(
         id=bundle_id,
-        version=reader.number("version"),
+        version=version,
         title=reader.text("title"),
         publisher=reader.text("publisher"),
         manifest=_read_twin(reader, bundle_id, "manifest", manifest_twin),
         transport=_read_twin(reader, bundle_id, "transport", transport_twin),
+        deltas=_read_deltas(reader, version),
     )
+
+
+def _read_deltas(reader: _Reader, version: int) -> tuple[LineDelta, ...]:
+    if not reader.has("deltas"):
+        return ()
+    parts = [_Reader(part, f"{reader.where}: deltas") for part in reader.items("deltas")]
+    if not 1 <= len(parts) <= MAX_DELTAS:
+        raise reader.refuse("deltas", f"1..{MAX_DELTAS}")
+    found = []
+    for part in parts:
+        source = part.number("from")
+        if source >= version:
+            raise part.refuse("from", f"< {version}, newest first")
+        version = source
+        blobs = {
+            name: delta_blob(part.inner(name).measure())
+            for name in ("manifest", "transport")
+            if part.has(name)
+        }
+        if not blobs:
+            raise part.refuse("manifest", "manifest or transport")
+        found.append(LineDelta(source=source, **blobs))
+    return tuple(found)
 
 
 def _read_twin(
@@ -239,7 +294,7 @@ def _read_twin(
 
 
 def _bundle_json(bundle: BundleHead) -> dict[str, Any]:
-    return {
+    fields = {
         "id": bundle.id,
         "version": bundle.version,
         "title": bundle.title,
@@ -247,6 +302,17 @@ def _bundle_json(bundle: BundleHead) -> dict[str, Any]:
         "manifest": _twin_json(bundle.manifest),
         "transport": _twin_json(bundle.transport),
     }
+    if bundle.deltas:
+        fields["deltas"] = [_delta_json(delta) for delta in bundle.deltas]
+    return fields
+
+
+def _delta_json(delta: LineDelta) -> dict[str, Any]:
+    fields: dict[str, Any] = {"from": delta.source}
+    for name, file in (("manifest", delta.manifest), ("transport", delta.transport)):
+        if file is not None:
+            fields[name] = {"size": file.size_bytes, "sha256": file.sha256}
+    return fields
 
 
 def _twin_json(both: TwinFile) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from catalog.durable import sync_filesystem
 from sync import tree
+from sync.deltas import outdated_deltas
 from sync.heads import Head, kept_heads, prune
 from sync.survey import line_key, manifest_digests, manifest_lines
 
@@ -30,7 +31,8 @@ def sweep(public: Path, withdrawn: Callable[[str], bool]) -> int:
     keep = kept_heads(public, KEPT_RELEASES)
     if not keep:
         return 0
-    removed = _remove_blobs(public, _candidates(public, keep, withdrawn))
+    outdated = {bytes.fromhex(sha256) for sha256 in outdated_deltas(public, keep)}
+    removed = _remove_blobs(public, _candidates(public, keep, withdrawn) | outdated)
     prune(public, keep)
     return removed
 

@@ -36,10 +36,18 @@ def make_hub(root: Path, _: Acknowledge) -> None:
         pass
 
 
+def words(number: int) -> str:
+    return random.Random(number).randbytes(200).hex()
+
+
 def fill(store: Store, step: int) -> None:
-    """Put three new resources on each bundle, give one of the last step's new bytes and take another back."""
+    """Put three new resources on each bundle, give one of the last step's new bytes and take another back.
+
+    The first step brings so many words that manifests are worth a delta from then on.
+    """
     for bundle in BUNDLES:
-        made = []
+        count = 30 if step == 1 else 0
+        made = [resource(f"{bundle}-w{number}", description=words(number)) for number in range(count)]
         for number in range(3):
             data = content(step, number) + bundle.encode()
             store.add(data)
@@ -102,9 +110,10 @@ def check_tree(root: Path, box: Path, step: int = 0) -> int:
     if release is None:
         return 0
     public = root / "public"
-    for file in release.files():
+    for file in (*release.files(), *release.deltas()):
         assert digest(public / file.path) == file.sha256
     for bundle in release.bundles:
+        assert step == AFTER or len(bundle.deltas) == min(3, bundle.version - 1)
         with (public / bundle.manifest.plain.path).open("rb") as lines:
             _, resources = read_manifest(lines)
             for line in resources:

@@ -20,7 +20,7 @@ from builders import sha256
 from county import NOW, Box, County, DirectoryRoad
 
 from sync import tree
-from sync.heads import current_head
+from sync.heads import current_head, kept_heads
 from sync.survey import manifest_lines
 from sync.sweep import BLOB_NAME
 
@@ -105,7 +105,7 @@ class Witness:
         head = current_head(public)
         assert head is not None
         names: set[str] = set()
-        for file in head.release.files():
+        for file in (*head.release.files(), *head.release.deltas()):
             assert sha256((public / file.path).read_bytes()) == file.sha256
         for bundle in head.release.bundles:
             for line in manifest_lines(public / bundle.manifest.plain.path):
@@ -120,7 +120,11 @@ class Witness:
 
 
 def standing(county: County) -> set[str]:
-    return {path.name for path in (county.public / "blobs").rglob("*") if path.is_file()}
+    """The content in the tree; deltas are there of the kept releases and of no others."""
+    found = {path.name for path in (county.public / "blobs").rglob("*") if path.is_file()}
+    deltas = {file.sha256 for head in kept_heads(county.public, 4) for file in head.release.deltas()}
+    assert deltas <= found
+    return found - deltas
 
 
 @pytest.mark.slow

@@ -15,8 +15,10 @@ from sync.release import (
     MAX_CATALOG_BYTES,
     MAX_NUMBER,
     BundleHead,
+    LineDelta,
     Measure,
     Release,
+    delta_blob,
     manifest_twin,
     transport_twin,
 )
@@ -28,14 +30,28 @@ measures = st.builds(Measure, numbers, digests)
 
 
 @st.composite
+def line_deltas(draw: st.DrawFn, version: int) -> tuple[LineDelta, ...]:
+    sources = draw(st.sets(st.integers(1, version - 1), max_size=3)) if version > 1 else set()
+    blobs = st.builds(delta_blob, measures)
+    pairs = st.tuples(blobs, st.none()) | st.tuples(st.none(), blobs) | st.tuples(blobs, blobs)
+    return tuple(
+        LineDelta(source=source, manifest=manifest, transport=transport)
+        for source in sorted(sources, reverse=True)
+        for manifest, transport in [draw(pairs)]
+    )
+
+
+@st.composite
 def bundle_heads(draw: st.DrawFn, bundle_id: str) -> BundleHead:
+    version = draw(numbers)
     return BundleHead(
         id=bundle_id,
-        version=draw(numbers),
+        version=version,
         title=draw(texts),
         publisher=draw(texts),
         manifest=manifest_twin(bundle_id, draw(measures), draw(measures)),
         transport=transport_twin(bundle_id, draw(measures), draw(measures)),
+        deltas=draw(line_deltas(version)),
     )
 
 
@@ -83,6 +99,10 @@ def fields() -> dict[str, Any]:
     )
     loaded: dict[str, Any] = json.loads(release.to_bytes())
     return loaded
+
+
+def delta(source: object, name: str = "manifest") -> dict[str, object]:
+    return {"from": source, name: {"size": 5, "sha256": "f" * 64}}
 
 
 def refused(value: object) -> str:
@@ -138,3 +158,36 @@ def test_depth_length_and_double_keys_are_refused() -> None:
     ):
         with pytest.raises(ContentError, match="E-CATALOG"):
             Release.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [],
+        {},
+        [delta(3)],
+        [delta(0)],
+        [delta("2")],
+        [delta(1), delta(2)],
+        [delta(2), delta(2)],
+        [delta(2), delta(1), delta(1), delta(1)],
+        [{"from": 2}],
+        [{"from": 2, "manifest": {"size": 5, "sha256": "../../keys"}}],
+        [{"from": 2, "manifest": {"size": 0, "sha256": "f" * 64}}],
+        [{"from": 2, "manifest": 1}],
+        ["x"],
+    ],
+)
+def test_odd_deltas_are_refused(deltas: object) -> None:
+    value = fields()
+    value["bundles"][0]["deltas"] = deltas
+    assert refused(value) == "E-CATALOG"
+
+
+def test_deltas_are_blobs_of_the_tree() -> None:
+    value = fields()
+    value["bundles"][0]["deltas"] = [delta(2), delta(1, "transport")]
+    release = Release.from_bytes(json.dumps(value).encode())
+    assert [one.source for one in release.bundles[0].deltas] == [2, 1]
+    assert {file.path for file in release.deltas()} == {"blobs/ff/" + "f" * 64}
+    assert not {file.path for file in release.files()} & {file.path for file in release.deltas()}
