@@ -326,6 +326,9 @@ def refusal(status: int, errors: str, where: str) -> ShuxiangError:
         return RoadError("E-ROAD-AUTH", where=where, found=found)
     if "max connections" in said:
         return RoadError("E-ROAD-FULL", where=where, found=found)
+    if 'server sent "HTTP/' in errors:
+        # A login portal answers on every port, in the only language that it speaks.
+        return RoadError("E-PORTAL", where=where, expected="@RSYNCD", found=found)
     if "Unknown module" in said:
         return RoadError("E-NO-TREE", where=where, found=found)
     if status in (12, 20, 24, 30) or status < 0:
