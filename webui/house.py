@@ -24,6 +24,7 @@ from catalog.library import Library, Reader
 from catalog.local import Local
 from catalog.scope import EVERYTHING, Scope
 from webui.bookcase import BookCard, Bookcase
+from webui.cards import drawn_rows
 from webui.english import ENGLISH
 from webui.forms import FormTokens
 from webui.i18n import LANGUAGES, accepted_language, chosen_language, environments, translator
@@ -105,9 +106,13 @@ class House:
                 f'<svg class="g" aria-hidden="true" focusable="false"><use xlink:href="{sheet}#{name}"/></svg>'
             )
 
-        for environment in made.values():
-            # Filters are called at once, functions through the context, which costs more than these two do.
-            environment.filters.update(cover=_cover(environment), glyph=glyph)
+        for language, environment in made.items():
+            # Filters are called at once, functions through the context, which costs more than these do.
+            environment.filters.update(
+                cover=_cover(environment),
+                glyph=glyph,
+                rows=drawn_rows(glyph, self.translate[language]("未到本机")),
+            )
             environment.globals.update(
                 css=self.static.address("shuxiang.css"),
                 glyphs=sheet,

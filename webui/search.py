@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from html import escape
 from urllib.parse import quote_plus
 
 from flask import Blueprint, Response, request
+from markupsafe import Markup
 
 from catalog.curriculum import codes_in_order
 from catalog.scope import EVERYTHING
@@ -41,52 +43,57 @@ def _pair(name: str, value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One value of a facet."""
-
-    label: str
-    link: str
-    count: int
-    on: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Facet:
-    """One field with its values; `rest` is folded away."""
+    """One field with its values as links; `rest` is folded away."""
 
     name: str
-    options: list[Option]
-    rest: list[Option]
+    options: Markup
+    rest: Markup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the address asks for."""
+    """What the address asks for; `carry` keeps a chosen language on links."""
 
     text: str
     filters: Mapping[str, frozenset[str]]
     everything: bool
     here: bool
     page: int
+    carry: str
 
-    def address(self, visit: Visit, **changes: object) -> str:
+    def address(self, **changes: object) -> str:
         """Return the address of this search with some of its parts changed, at its first page unless told."""
         filters = changes.get("filters", self.filters)
         assert isinstance(filters, Mapping)
-        pairs = [_pair("q", self.text)] if self.text else []
-        pairs += [_pair(name, code) for name, codes in filters.items() for code in sorted(codes)]
+        query = self._words(filters)
         if changes.get("everything", self.everything):
-            pairs.append("all=1")
+            query += "&all=1"
         if changes.get("here", self.here):
-            pairs.append("cached=1")
+            query += "&cached=1"
         if changes.get("page", 1) != 1:
-            pairs.append(f"page={changes['page']}")
-        query = "&".join(pairs) + visit.carry_more
+            query += f"&page={changes['page']}"
+        query += self.carry
         return f"/search?{query.lstrip('&')}" if query else "/search"
 
-    def toggled(self, name: str, code: str) -> Mapping[str, frozenset[str]]:
-        """Return the filters with this value added, or removed where it was on."""
-        return {**self.filters, name: self.filters.get(name, frozenset()) ^ {code}}
+    def toggled(self, name: str, code: str) -> str:
+        """Return the address with this value added to the filters, or removed where it was on."""
+        if name in self.filters:
+            return self.address(filters={**self.filters, name: self.filters[name] ^ {code}})
+        before, after = self._around
+        return f"{before}{_pair(name, code)}{after}"
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """What stands before and after one more filter: links by the dozen differ in that alone."""
+        words = self._words(self.filters)
+        after = "".join(part for part, on in (("&all=1", self.everything), ("&cached=1", self.here)) if on)
+        return f"/search?{words}{'&' if words else ''}", after + self.carry
+
+    def _words(self, filters: Mapping[str, frozenset[str]]) -> str:
+        pairs = [_pair("q", self.text)] if self.text else []
+        pairs += [_pair(name, code) for name, codes in filters.items() for code in sorted(codes)]
+        return "&".join(pairs)
 
 
 def routes(house: House) -> Blueprint:
@@ -98,7 +105,7 @@ def routes(house: House) -> Blueprint:
         visit = house.visit()
         translate = house.translate[visit.language]
         scope = house.scope()
-        asked = _asked(bool(scope))
+        asked = _asked(bool(scope), visit.carry_more)
         found = house.finder.search(
             asked.text,
             asked.filters,
@@ -120,18 +127,18 @@ def routes(house: House) -> Blueprint:
                 ],
                 facets=_facets(found.facets, asked, visit, translate),
                 chips=_chips(asked, visit, translate),
-                only_here="" if asked.here else asked.address(visit, here=True),
-                clear=asked.address(visit, filters={}, here=False),
+                only_here="" if asked.here else asked.address(here=True),
+                clear=asked.address(filters={}, here=False),
                 scope_note=bool(scope) and not asked.everything,
-                everything=asked.address(visit, everything=True),
-                scope_back=asked.address(visit, everything=False) if scope and asked.everything else "",
-                pages=page_links(asked, found.total, visit),
+                everything=asked.address(everything=True),
+                scope_back=asked.address(everything=False) if scope and asked.everything else "",
+                pages=page_links(asked, found.total),
             )
 
     return blueprint
 
 
-def _asked(has_scope: bool) -> Asked:
+def _asked(has_scope: bool, carry: str) -> Asked:
     page = request.args.get("page", "1")
     return Asked(
         text=request.args.get("q", "").strip()[:LONGEST_TEXT],
@@ -141,19 +148,18 @@ def _asked(has_scope: bool) -> Asked:
         everything=has_scope and "all" in request.args,
         here=request.args.get("cached") == "1",
         page=max(1, min(int(page), MOST_PAGES)) if _NUMBER.fullmatch(page) else 1,
+        carry=carry,
     )
 
 
 def _chips(asked: Asked, visit: Visit, translate: Translate) -> list[Choice]:
     chips = [
-        Choice(
-            label=visit.words.label(name, code), link=asked.address(visit, filters=asked.toggled(name, code))
-        )
+        Choice(label=visit.words.label(name, code), link=asked.toggled(name, code))
         for name in FIELDS
         for code in codes_in_order(name, asked.filters.get(name, ()))
     ]
     if asked.here:
-        chips.append(Choice(label=translate("本机已有"), link=asked.address(visit, here=False)))
+        chips.append(Choice(label=translate("本机已有"), link=asked.address(here=False)))
     return chips
 
 
@@ -166,28 +172,20 @@ def _facets(
         codes = {code: count for code, count in counts.get(name, {}).items() if count or code in chosen}
         if len(codes) < 2 and not chosen:
             continue
-        most = sorted(codes, key=lambda code: -codes[code])[:OPTIONS_SHOWN]
-        options = {
-            code: Option(
-                label=visit.words.label(name, code),
-                link=asked.address(visit, filters=asked.toggled(name, code)),
-                count=codes[code],
-                on=code in chosen,
+        shown = chosen.union(sorted(codes, key=lambda code: -codes[code])[:OPTIONS_SHOWN])
+        drawn: tuple[list[str], list[str]] = [], []
+        for code in codes_in_order(name, codes):
+            mark = ' class="on"' if code in chosen else ""
+            label = escape(visit.words.label(name, code))
+            drawn[code not in shown].append(
+                f'<a{mark} href="{escape(asked.toggled(name, code))}">{label}<i>{codes[code]}</i></a>'
             )
-            for code in codes_in_order(name, codes)
-        }
-        shown = {code for code in options if code in most or code in chosen}
-        facets.append(
-            Facet(
-                name=translate(title),
-                options=[option for code, option in options.items() if code in shown],
-                rest=[option for code, option in options.items() if code not in shown],
-            )
-        )
+        options, rest = ("".join(part) for part in drawn)
+        facets.append(Facet(name=translate(title), options=Markup(options), rest=Markup(rest)))
     return facets
 
 
-def page_links(asked: Asked, total: int, visit: Visit) -> list[Choice]:
+def page_links(asked: Asked, total: int) -> list[Choice]:
     """Return links to the first, the last and the pages around this one; a link of "" is a gap."""
     last = min(MOST_PAGES, max(1, -(-total // PER_PAGE)))
     shown = sorted({1, last, *range(max(1, asked.page - 2), min(last, asked.page + 2) + 1)})
@@ -196,6 +194,6 @@ def page_links(asked: Asked, total: int, visit: Visit) -> list[Choice]:
     for page in shown:
         if page - before > 1:
             links.append(Choice(label="…", link=""))
-        links.append(Choice(label=str(page), link=asked.address(visit, page=page), on=page == asked.page))
+        links.append(Choice(label=str(page), link=asked.address(page=page), on=page == asked.page))
         before = page
     return links
