@@ -25,7 +25,7 @@ from catalog.messages import MESSAGES
 REPOSITORY = Path(__file__).resolve().parent.parent
 HELP_WIDTH = 100
 DIRECT = (
-    "flask", "waitress", "whoosh-reloaded", "sqlite-utils", "zeroconf", "click", "tuf", "cryptography",
+    "flask", "waitress", "whoosh-reloaded", "sqlite-utils", "libtorrent", "zeroconf", "click", "tuf", "cryptography",
     "rjieba", "pypinyin", "segno", "backports-zstd", "openpyxl", "python-calamine", "pillow",
 )  # fmt: skip
 """The dependencies of `pyproject.toml`."""

@@ -30,6 +30,8 @@ from sync.release import TreeFile
 CHECKPOINT_BYTES = 1 << 20
 LOCK_SECONDS = 15.0
 _OFFSET_DIGITS = 20
+SWARM_SUFFIX = ".swarm"
+"""Of what a swarm collects beside (`sync.roads.swarmfile`)."""
 _OFFSET_SUFFIX = ".at"
 _LOCK_NAME = ".writers"
 _BOOT_NAME = ".boot"
@@ -192,6 +194,18 @@ class Staging:
         """Return how many bytes of `file` are here."""
         return min(self.written_bytes(file), file.size_bytes)
 
+    def begun(self) -> dict[str, int]:
+        """Return hash -> how many bytes are here of each file that an earlier run began, cuts taken into account."""
+        found = {}
+        for path in self.directory.iterdir():
+            if is_sha256(path.name):
+                mark = _read_mark(path)
+                length = path.stat().st_size
+                found[path.name] = (
+                    length if mark is None or mark.boot == self._boot else min(length, mark.offset)
+                )
+        return found
+
     def written_bytes(self, file: TreeFile) -> int:
         """Return how long the file at the place of `file` is, which may be more than it should."""
         try:
@@ -226,15 +240,16 @@ class Staging:
         self.path(sha256).unlink(missing_ok=True)
 
     def settle(self, sha256s: Iterable[str]) -> None:
-        """Remove the records of files that went through the door."""
+        """Remove the records of files that went through the door, and what else was collected of them."""
         for sha256 in sha256s:
             _mark(self.path(sha256)).unlink(missing_ok=True)
+            self.path(sha256 + SWARM_SUFFIX).unlink(missing_ok=True)
 
     def prune(self, is_wanted: Callable[[str], bool]) -> int:
         """Remove what nobody wants any more and what programs left over; return the bytes freed."""
         freed = 0
         for path in (*self.directory.iterdir(), *(self.directory / _BASES_NAME).glob("*")):
-            digest = path.name.removesuffix(_OFFSET_SUFFIX)
+            digest = path.name.removesuffix(_OFFSET_SUFFIX).removesuffix(SWARM_SUFFIX)
             if (
                 path.is_file()
                 and path.name not in (_LOCK_NAME, _BOOT_NAME)

@@ -1,0 +1,94 @@
+"""How a machine takes part in swarms, and what that means in libtorrent's settings (which are plain values).
+
+Each setting that is no matter of taste has its reason here, found by experiment, and its test.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.network import Network
+from sync.rate import Governor
+
+QUEUED_BYTES = 1 << 20
+RECONNECT_SECONDS = 5
+# Of libtorrent's enumerations `enc_level`, `enc_policy` and `io_buffer_mode_t`.
+ENCRYPTION_EITHER, ENCRYPTION_ACCEPTED_ONLY, WRITE_THROUGH = 3, 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmSettings:
+    """How a machine takes part. `listen`: addresses, all where empty; `networks` None: this machine's own subnets.
+
+    `hub` are hosts that may be met outside the local network on any line; `education_line` 专网 opens it to everyone.
+    `governor` gives the rate of what comes from outside, `up_bytes_per_second` bounds what goes there.
+    """
+
+    port: int = 0
+    listen: tuple[str, ...] = ()
+    lan: bool = True
+    education_line: bool = False
+    hub: tuple[str, ...] = ()
+    governor: Governor = field(default_factory=Governor)
+    up_bytes_per_second: int | None = None
+    networks: tuple[Network, ...] | None = None
+    lan_seconds: float = 5.0
+    stall_seconds: float = 30.0
+
+
+def session_settings(settings: SwarmSettings) -> dict[str, Any]:
+    """Return libtorrent's settings; each that is not a matter of taste has its reason and its test."""
+    hosts = settings.listen or ("0.0.0.0", "[::]")
+    return {
+        "listen_interfaces": ",".join(f"{_bracketed(host)}:{settings.port}" for host in hosts),
+        "user_agent": "shuxiang",
+        "peer_fingerprint": "-SX0100-",
+        # Nobody is found but by the means named above.
+        "enable_dht": False,
+        "dht_bootstrap_nodes": "",
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "webtorrent_stun_server": "",
+        "enable_lsd": settings.lan,
+        # TCP passes the firewalls of education networks, and is cheaper on a small machine.
+        "enable_incoming_utp": False,
+        "enable_outgoing_utp": False,
+        "allowed_enc_level": ENCRYPTION_EITHER,
+        "out_enc_policy": ENCRYPTION_ACCEPTED_ONLY,
+        # Behind a carrier's NAT many boxes have one address.
+        "allow_multiple_connections_per_ip": True,
+        # What is in memory is lost at a kill: 100 MiB of verified pieces by default.
+        "max_queued_disk_bytes": QUEUED_BYTES,
+        "disk_io_write_mode": WRITE_THROUGH,
+        "prioritize_partial_pieces": True,
+        # The next attempt after a minute is long on a line that is cut each MiB.
+        "min_reconnect_time": RECONNECT_SECONDS,
+        "max_failcount": 20,
+        "urlseed_wait_retry": RECONNECT_SECONDS,
+        "urlseed_max_request_bytes": 4 << 20,
+        "web_seed_name_lookup_retry": 60,
+        # A small machine.
+        "aio_threads": 2,
+        "hashing_threads": 1,
+        "file_pool_size": 20,
+        "connections_limit": 100,
+        "checking_mem_usage": 64,
+        "max_peerlist_size": 200,
+        "send_buffer_watermark": 256 << 10,
+        "alert_queue_size": 20_000,
+    }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def addresses_of(host: str) -> list[str]:
+    """Return the addresses of a host, none where it has none now."""
+    try:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(place[0]).split("%")[0] for *_, place in answers]

@@ -1,0 +1,382 @@
+"""BitTorrent, by libtorrent: the only module that imports it, and every setting that it needs here.
+
+Invariants: no tracker, no DHT, no port mapping; who is met is a neighbour, found by local discovery or named by a
+check-in, or a server that we are told of. A host outside the local network is met only where the line is marked as
+the education network, or is the hub or a source of this run, so nothing is uploaded over a line that punishes it.
+Neighbours are exempt from every rate. A blob of the store is only ever read: who shares it never downloads into it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import libtorrent
+
+from catalog.errors import ConfigError
+from sync.network import own_networks
+from sync.release import TreeFile
+from sync.roads.road import Done, Missed, Progress
+from sync.roads.staging import Staging
+from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
+from sync.roads.swarmsettings import SwarmSettings, addresses_of, session_settings
+from sync.torrentfile import TorrentFile
+
+__all__ = ["Peer", "Swarm", "SwarmSettings"]
+
+LAN, OUTSIDE, WEB = "lan", "torrent", "http"
+_LISTEN_SECONDS, _END_SECONDS = 5.0, 30.0
+_FLAGS = libtorrent.torrent_flags
+_ALERTS = libtorrent.alert_category
+_QUIET = _ALERTS.error | _ALERTS.status
+_BUSY = _QUIET | _ALERTS.storage | _ALERTS.piece_progress | _ALERTS.block_progress
+_BLOCKED = 1
+_ALL = (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
+
+
+class Swarm:
+    """One machine's part in the swarms of its blobs. Close it. Not thread-safe but for `set_rates` and `connect`."""
+
+    def __init__(self, settings: SwarmSettings) -> None:
+        """Begin to listen; raises `ConfigError` E-PORT where that is not possible."""
+        self.received: Counter[str] = Counter()
+        """Bytes of content that came, by kind: "lan", "torrent", "http"."""
+        self.settings = settings
+        self._allowed: set[str] = set()
+        self._near: dict[str, bool] = {}
+        self._web: set[Peer] = set()
+        self._seeds: dict[str, libtorrent.torrent_handle] = {}
+        self._downloads: dict[str, _Download] = {}
+        self._up_bytes_per_second = settings.up_bytes_per_second
+        self._closed = False
+        parameters = libtorrent.session_params()
+        parameters.settings = cast(Any, session_settings(settings) | {"alert_mask": _QUIET})
+        self._session = libtorrent.session(parameters)
+        self._lan_class = self._session.create_peer_class("lan")
+        self._outside_class = self._session.create_peer_class("outside")
+        # Each neighbour is served at once: slots are for lines that are poor.
+        self._set_class(self._lan_class, None, None, slots=False)
+        self.set_rates(settings.governor.bytes_per_second, settings.up_bytes_per_second)
+        settings.governor.on_rate(lambda rate: self.set_rates(rate, self._up_bytes_per_second))
+        self.allow(settings.hub)
+        self.port = self._listening_port()
+
+    def __enter__(self) -> Swarm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all connections and wait until libtorrent is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self._session.pause()
+        self._seeds.clear()
+        self._downloads.clear()
+        del self._session
+
+    # -- who may be met ------------------------------------------------------------------------------------------
+
+    def look_around(self) -> None:
+        """Learn this machine's subnets anew (addresses change) and set by them who may be met, at which rate."""
+        self._networks = own_networks() if self.settings.networks is None else self.settings.networks
+        self._near.clear()
+        near = [(str(network[0]), str(network[-1])) for network in self._networks]
+        blocked = libtorrent.ip_filter()
+        classes = libtorrent.ip_filter()
+        for first, last in _ALL:
+            blocked.add_rule(first, last, 0 if self.settings.education_line else _BLOCKED)
+            classes.add_rule(first, last, 1 << self._outside_class)
+        for first, last in near:
+            blocked.add_rule(first, last, 0 if self.settings.lan else _BLOCKED)
+            classes.add_rule(first, last, 1 << self._lan_class)
+        for address in self._allowed:
+            blocked.add_rule(address, address, 0)
+        self._session.set_ip_filter(blocked)
+        self._session.set_peer_class_filter(classes)
+
+    def allow(self, hosts: Iterable[str]) -> None:
+        """Let these hosts (names or addresses) be met on any line."""
+        for host in hosts:
+            self._allowed.update(addresses_of(host))
+        self.look_around()
+
+    def shut_outside(self) -> None:
+        """Meet neighbours only from now on."""
+        self._allowed.clear()
+        self.settings = replace(self.settings, education_line=False, hub=())
+        self.look_around()
+
+    def is_near(self, host: str) -> bool:
+        """Return whether `host` (a name or an address) is a neighbour."""
+        if host not in self._near:
+            addresses = [ipaddress.ip_address(one) for one in addresses_of(host)]
+            self._near[host] = bool(addresses) and all(
+                any(address in network for network in self._networks) for address in addresses
+            )
+        return self._near[host]
+
+    def connect(self, peers: Iterable[Peer]) -> None:
+        """Meet these, for every blob that is shared or fetched now; who may not be met is left out."""
+        for host, port in peers:
+            for address in addresses_of(host):
+                for handle in self._handles():
+                    with suppress(RuntimeError):
+                        handle.connect_peer((address, port))
+
+    def set_rates(self, down: int | None, up: int | None) -> None:
+        """Bound the bytes per second from and to hosts outside the local network; None for no bound."""
+        self._up_bytes_per_second = up
+        if self._closed:
+            return
+        self._set_class(self._outside_class, down, up)
+
+    # -- sharing -------------------------------------------------------------------------------------------------
+
+    def seed(self, torrent: TorrentFile, path: Path) -> None:
+        """Share the whole blob at `path`; a piece is checked when it is first asked for, and nothing is ever written."""
+        if torrent.v2 in self._seeds or torrent.v2 in self._downloads:
+            return
+        # Silent in local discovery: who wants the blob calls, and is heard.
+        flags = _FLAGS.seed_mode | _FLAGS.upload_mode | _FLAGS.disable_lsd
+        self._seeds[torrent.v2] = self._add(torrent, path, flags)
+
+    def forget(self, v2: str) -> None:
+        """Share this blob no longer."""
+        handle = self._seeds.pop(v2, None)
+        if handle is not None:
+            self._session.remove_torrent(handle)
+
+    def shared(self) -> frozenset[str]:
+        """Return the v2 hashes of what is shared."""
+        return frozenset(self._seeds)
+
+    def faults(self) -> list[str]:
+        """Return the v2 hashes of shared blobs whose bytes proved wrong or could not be read; they are forgotten."""
+        self._take_alerts(0)
+        found = []
+        for v2, handle in list(self._seeds.items()):
+            status = handle.status(0)
+            if status.errc.value() or status.state in (status.checking_files, status.downloading):
+                found.append(v2)
+                self.forget(v2)
+        return found
+
+    # -- fetching ------------------------------------------------------------------------------------------------
+
+    def fetch(
+        self,
+        wanted: Sequence[tuple[TreeFile, TorrentFile]],
+        staging: Staging,
+        done: Done,
+        progress: Progress,
+        *,
+        web_seeds: Sequence[str] = (),
+        peers: Sequence[Peer] = (),
+        kept_at: Callable[[str], Path] | None = None,
+    ) -> list[Missed]:
+        """Bring files into `staging` from neighbours, peers and the trees at `web_seeds`; see `Road.fetch`.
+
+        Neighbours come first: others are asked where these bring nothing for `lan_seconds`. With `kept_at` (hash ->
+        path) what went through the door is shared on. Raises `RoadError` E-PAUSED, `StorageError`.
+        """
+        hosts = {parts.hostname for parts in map(urlsplit, web_seeds) if parts.hostname}
+        self.allow(hosts)
+        self._web = {
+            (address, parts.port or (443 if parts.scheme == "https" else 80))
+            for parts in map(urlsplit, web_seeds)
+            for address in addresses_of(parts.hostname or "")
+        }
+        near, far = self._sources(web_seeds, peers, near=True), self._sources(web_seeds, peers, near=False)
+        fetch = SwarmFetch(
+            self,
+            [Want(file=file, torrent=torrent, near=near, far=far) for file, torrent in wanted],
+            staging,
+            done,
+            progress,
+            governor=self.settings.governor,
+            lan_seconds=self.settings.lan_seconds,
+            stall_seconds=self.settings.stall_seconds,
+            kept_at=kept_at,
+        )
+        self._session.apply_settings({"alert_mask": _BUSY})
+        try:
+            return fetch.carry()
+        finally:
+            self._session.apply_settings({"alert_mask": _QUIET})
+
+    def download(self, torrent: TorrentFile, path: Path) -> _Download:
+        """Begin to collect the pieces of a blob at `path`; those that are there already are found by their hashes."""
+        self.forget(torrent.v2)
+        handle = self._add(torrent, path, _FLAGS.sequential_download)
+        self._downloads[torrent.v2] = download = _Download(self, torrent, handle)
+        return download
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news of the downloads, and count what came."""
+        self._take_alerts(seconds)
+        for download in self._downloads.values():
+            self._count(download)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _add(self, torrent: TorrentFile, path: Path, flags: int) -> libtorrent.torrent_handle:
+        parameters = libtorrent.load_torrent_buffer(torrent.data)
+        parameters.save_path = str(path.parent)
+        parameters.renamed_files = {0: path.name}
+        parameters.flags = flags | _FLAGS.apply_ip_filter | _FLAGS.disable_dht
+        return self._session.add_torrent(parameters)
+
+    def _handles(self) -> Iterator[libtorrent.torrent_handle]:
+        yield from [one.handle for one in list(self._downloads.values())]
+        yield from list(self._seeds.values())
+
+    def _remove(self, torrent: TorrentFile, handle: libtorrent.torrent_handle) -> None:
+        self._downloads.pop(torrent.v2, None)
+        self._session.remove_torrent(handle)
+
+    def _sources(self, web_seeds: Sequence[str], peers: Sequence[Peer], *, near: bool) -> Sources:
+        return Sources(
+            trees=[one for one in web_seeds if self.is_near(urlsplit(one).hostname or "") is near],
+            peers=[peer for peer in peers if self.is_near(peer[0]) is near],
+        )
+
+    def _take_alerts(self, seconds: float) -> None:
+        if seconds:
+            self._session.wait_for_alert(int(seconds * 1000))
+        for alert in self._session.pop_alerts():
+            if not isinstance(alert, libtorrent.torrent_alert):
+                continue
+            download = self._downloads.get(str(alert.handle.info_hashes().v2)) if self._downloads else None
+            if download is None:
+                continue
+            if isinstance(alert, libtorrent.block_finished_alert):
+                download.kinds[self._kind(alert.endpoint)] += 1
+            else:
+                download.note(alert)
+
+    def _kind(self, place: Peer) -> tuple[str, bool]:
+        near = self.is_near(place[0])
+        return (WEB if place in self._web else LAN if near else OUTSIDE), near
+
+    def _count(self, download: _Download) -> None:
+        """Count what came for a download since the last look, by the kinds that gave it.
+
+        libtorrent tells exactly how much came, and of most blocks who gave them.
+        """
+        for (kind, near), count in download.shares():
+            self.received[kind] += count
+            download.received_bytes += count
+            if near:
+                download.near_bytes += count
+            else:
+                self.settings.governor.count(count)
+
+    def _set_class(self, number: int, down: int | None, up: int | None, *, slots: bool = True) -> None:
+        found = self._session.get_peer_class(number)
+        found["download_limit"], found["upload_limit"] = down or 0, up or 0
+        found["ignore_unchoke_slots"] = not slots
+        self._session.set_peer_class(number, found)
+
+    def _listening_port(self) -> int:
+        deadline = time.monotonic() + _LISTEN_SECONDS
+        while time.monotonic() < deadline:
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, libtorrent.listen_succeeded_alert):
+                    return int(alert.port)
+            self._session.wait_for_alert(100)
+        raise ConfigError("E-PORT", where="BitTorrent", found=self.settings.port)
+
+
+class _Download:
+    """A blob whose pieces are being collected, as `swarmfetch.Download` says."""
+
+    def __init__(self, swarm: Swarm, torrent: TorrentFile, handle: libtorrent.torrent_handle) -> None:
+        self.handle = handle
+        self.finished = False
+        self.failure: OSError | None = None
+        self.unflushed_bytes = self.near_bytes = self.received_bytes = 0
+        self.kinds: Counter[tuple[str, bool]] = Counter()
+        self._weights: Counter[tuple[str, bool]] = Counter()
+        self._counted_bytes = 0
+        self._swarm = swarm
+        self._torrent = torrent
+        self._paused = False
+
+    def note(self, alert: libtorrent.torrent_alert) -> None:
+        """Take note of what libtorrent says of it."""
+        if isinstance(alert, libtorrent.piece_finished_alert):
+            self.unflushed_bytes += self._torrent.piece_length
+        elif isinstance(alert, libtorrent.torrent_finished_alert):
+            self.finished = True
+        elif isinstance(alert, libtorrent.torrent_paused_alert):
+            self._paused = True
+        elif isinstance(alert, libtorrent.file_error_alert):
+            self.failure = OSError(alert.error.value(), alert.error.message())
+
+    def shares(self) -> Iterator[tuple[tuple[str, bool], int]]:
+        """Give what came since the last call, by who gave it; nothing as long as that is not known."""
+        if self.kinds:
+            self._weights, self.kinds = self.kinds, Counter()
+        came = self.handle.status(0).total_payload_download - self._counted_bytes
+        if not self._weights or came <= 0:
+            return
+        self._counted_bytes += came
+        parts = self._weights.total()
+        for kind, weight in self._weights.items():
+            share = came * weight // parts
+            came, parts = came - share, parts - weight
+            yield kind, share
+
+    def add_sources(self, web_seeds: Sequence[str], peers: Sequence[Peer]) -> None:
+        """Ask these too."""
+        for address in web_seeds:
+            self.handle.add_url_seed(address)
+        for host, port in peers:
+            for address in addresses_of(host):
+                self.handle.connect_peer((address, port))
+
+    def drop_web_seeds(self, web_seeds: Sequence[str]) -> None:
+        """Ask these no longer."""
+        for address in web_seeds:
+            self.handle.remove_url_seed(address)
+
+    def steer(self) -> bool:
+        """Collect in order where only whole copies are met, else what is rare first; return whether any is met.
+
+        In order, what has come is a beginning of the file that every other road can go on from; but where others
+        collect too, all would then wait for the same piece.
+        """
+        if any(map(_collects, self.handle.get_peer_info())):
+            self.handle.unset_flags(_FLAGS.sequential_download)
+        else:
+            self.handle.set_flags(_FLAGS.sequential_download)
+        status = self.handle.status(0)
+        checking = status.state in (status.checking_files, status.checking_resume_data)
+        return checking or status.num_connections > 0 or status.connect_candidates > 0
+
+    def end(self) -> list[bool]:
+        """Stop, wait until everything is written and closed, and return which pieces are here."""
+        self.handle.pause()
+        deadline = time.monotonic() + _END_SECONDS
+        while not self._paused and time.monotonic() < deadline:
+            self._swarm.wait(0.05)
+        pieces = self.handle.status(libtorrent.torrent_handle.query_pieces).pieces
+        self._swarm._remove(self._torrent, self.handle)
+        return list(pieces) if pieces else [False] * self._torrent.pieces
+
+
+def _collects(peer: libtorrent.peer_info) -> bool:
+    """Return whether `peer` is known to have a part only: one that was just met has said nothing yet."""
+    if peer.flags & libtorrent.peer_info.seed:
+        return False
+    return bool(peer.flags & libtorrent.peer_info.remote_interested) or peer.progress_ppm > 0
