@@ -135,11 +135,11 @@ class Governor:
             self._stopped = True
             self._changed.notify_all()
 
-    def failure(self) -> RoadError | None:
-        """Return why nothing more may come over the shared line: E-PAUSED or E-BUDGET; None where it may."""
+    def failure(self, *, lan: bool = False) -> RoadError | None:
+        """Return why nothing more may come: E-PAUSED, or but from a neighbour E-BUDGET; None where it may."""
         if self._stopped:
             return RoadError("E-PAUSED")
-        if self._meter is not None and self._meter.exhausted:
+        if not lan and self._meter is not None and self._meter.exhausted:
             return RoadError(
                 "E-BUDGET",
                 where=self._meter.month,
@@ -148,14 +148,9 @@ class Governor:
             )
         return None
 
-    def check_stop(self) -> None:
-        """Raise `RoadError` E-PAUSED where the run was told to end: for roads that are exempt from rates."""
-        if self._stopped:
-            raise RoadError("E-PAUSED")
-
-    def check(self) -> None:
-        """Raise `RoadError` E-PAUSED or E-BUDGET where nothing more may come over the shared line."""
-        if (failure := self.failure()) is not None:
+    def check(self, *, lan: bool = False) -> None:
+        """Raise `failure`, where there is one: before something is asked for."""
+        if (failure := self.failure(lan=lan)) is not None:
             raise failure
 
     def read_bytes(self, most: int) -> int:
@@ -170,6 +165,14 @@ class Governor:
         with self._changed:
             self._owe(received)
 
+    def lend(self, count: int) -> None:
+        """Note that a kernel's buffer may take `count` bytes before anything is read (negative: it is given back).
+
+        Else each new connection would begin with a burst above the rate.
+        """
+        with self._changed:
+            self._owe(count)
+
     def take(self, count: int) -> None:
         """Count `count` bytes that have come, and wait until the next may come.
 
@@ -183,7 +186,7 @@ class Governor:
             while self._rate is not None and self._debt_bytes > 0 and not self._stopped:
                 self._changed.wait(min(_LOOK_SECONDS, self._debt_bytes / self._rate))
                 self._settle()
-        self.check_stop()
+        self.check()
 
     def close(self) -> None:
         """Write what was counted exactly."""
