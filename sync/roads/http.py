@@ -9,28 +9,44 @@ from __future__ import annotations
 
 import http.client
 import queue
-import re
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from catalog.blobs import Staged
+from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from sync.release import TreeFile
+from sync.roads.connection import Connection, SecureConnection, buffer_for, connections_for
+from sync.roads.http_answers import bytes_to_skip, check_part, refuse_status
+from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import CHECKPOINT_BYTES, StagedFile, Staging
 
-RECEIVE_BUFFER_BYTES = 256 << 10
 READ_BYTES = 128 << 10
 ATTEMPTS_WITHOUT_PROGRESS = 4
 DEAD_FILES_IN_A_ROW = 3
 _TICK_SECONDS = 0.2
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _FAILURES = (OSError, http.client.HTTPException)
+# What ends a fetch, not only the file at hand.
+_FATAL = ("E-PORTAL", "E-PAUSED", "E-BUDGET")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """A small file as it came, with the entity tag it had; `changed`: its bytes are here."""
+
+    data: bytes
+    tag: str
+    changed: bool
 
 
 class HttpRoad:
@@ -49,19 +65,32 @@ class HttpRoad:
         self._host = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
         self._base = parts.path.rstrip("/")
-        self._reader: http.client.HTTPConnection | None = None
+        self._reader: Connection | None = None
         self._count_lock = threading.Lock()
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; see `Road.read`."""
+        return self._again(path, lambda reader: self._read_once(reader, path, max_bytes)).data
+
+    def read_changed(self, path: str, max_bytes: int, tag: str) -> Tagged | None:
+        """Return a small file with its entity tag; None where `tag` is still the file's (RFC 9110 §13.1.2).
+
+        Raises as `Road.read` does.
+        """
+        answer = self._again(path, lambda reader: self._read_once(reader, path, max_bytes, tag))
+        return answer if answer.changed else None
+
+    def _again(self, path: str, read: Callable[[Connection], _T]) -> _T:
+        """Return what `read` makes of the connection for small files, tried again where the line fails."""
         if self._reader is None:
             self._reader = self._connection()
+        self._check()
         failure: Exception | None = None
         for attempt in range(ATTEMPTS_WITHOUT_PROGRESS):
             if attempt:
                 time.sleep(self._settings.retry_pause_seconds * (attempt - 1))
             try:
-                return self._read_once(self._reader, path, max_bytes)
+                return read(self._reader)
             except _FAILURES as error:
                 self._reader.close()
                 failure = error
@@ -82,7 +111,7 @@ class HttpRoad:
         batches = Batches(done, time.monotonic)
         threads = [
             threading.Thread(target=run.work, name=f"http-road-{number}", daemon=True)
-            for number in range(self._settings.connections)
+            for number in range(self._connections())
         ]
         told = self.received_bytes
 
@@ -115,68 +144,115 @@ class HttpRoad:
             raise run.failure
         return missed
 
+    def fetch_ranges(
+        self, file: TreeFile, ranges: Iterable[ByteRange], target: Path, progress: Progress
+    ) -> None:
+        """Bring parts of `file`; see `Road.fetch_ranges`."""
+        with MendedFile(target) as mended:
+            for part in parts_of(ranges):
+                before = self.received_bytes
+                self._again(file.path, partial(self._read_part, file=file, part=part, mended=mended))
+                progress(self.received_bytes - before)
+
     def close(self) -> None:
         """Close the connection kept for small files."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
-    def _connection(self) -> http.client.HTTPConnection:
-        kind = _SecureConnection if self._secure else _Connection
-        return kind(self._host, self._port, timeout=self._settings.timeout_seconds)
+    @cached_property
+    def _governed(self) -> bool:
+        return self._settings.governor.governs(self._host)
+
+    def _connections(self) -> int:
+        return connections_for(self._rate(), self._settings.connections)
+
+    def buffer_bytes(self) -> int:
+        """See `Line.buffer_bytes`."""
+        return buffer_for(self._rate(), self._connections())
+
+    def lend(self, count: int) -> None:
+        """See `Line.lend`."""
+        if self._governed:
+            self._settings.governor.lend(count)
+
+    def _rate(self) -> int | None:
+        return self._settings.governor.bytes_per_second if self._governed else None
+
+    def _connection(self) -> Connection:
+        kind = SecureConnection if self._secure else Connection
+        return kind(self._host, self._port, self._settings.timeout_seconds, self)
 
     def _ask(
-        self, connection: http.client.HTTPConnection, path: str, offset: int = 0
+        self,
+        connection: Connection,
+        path: str,
+        offset: int = 0,
+        tag: str = "",
+        last: int | None = None,
     ) -> http.client.HTTPResponse:
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        headers = {"Range": f"bytes={offset}-{last if last is not None else ''}"} if offset or last else {}
+        if tag:
+            headers["If-None-Match"] = tag
         connection.request("GET", f"{self._base}/{quote(path)}", headers=headers)
         return connection.getresponse()
 
+    def _check(self) -> None:
+        """Raise where nothing more may come over this road: before something is asked for."""
+        self._settings.governor.check(lan=not self._governed)
+
     def _received(self, count: int) -> None:
+        """Count bytes that have come, and wait until the next may come."""
         with self._count_lock:
             self.received_bytes += count
+        if self._governed:
+            self._settings.governor.take(count)
+        else:
+            self._settings.governor.check(lan=True)
+
+    def _read_bytes(self) -> int:
+        return self._settings.governor.read_bytes(READ_BYTES) if self._governed else READ_BYTES
 
     def _down(self, error: Exception | None, path: str = "") -> RoadError:
         interrupted = isinstance(error, TimeoutError | http.client.HTTPException | ConnectionResetError)
         code = "E-ROAD-SHORT" if interrupted else "E-ROAD"
         return RoadError(code, where=self.address + path, found=_words(error))
 
-    def _read_once(self, connection: http.client.HTTPConnection, path: str, max_bytes: int) -> bytes:
-        response = self._ask(connection, path)
-        self._refuse_status(response, path, None)
+    def _read_once(self, connection: Connection, path: str, max_bytes: int, tag: str = "") -> Tagged:
+        response = self._ask(connection, path, tag=tag)
+        if tag and response.status == 304:
+            response.read()
+            return Tagged(data=b"", tag=tag, changed=False)
+        refuse_status(response, self.address + path, None)
         if response.length is not None and response.length > max_bytes:
             raise ContentError("E-SIZE", where=path, expected=f"<= {max_bytes}", found=response.length)
         promised = response.length
-        data = response.read(max_bytes + 1)
-        self._received(len(data))
-        if len(data) > max_bytes:
-            raise ContentError("E-SIZE", where=path, expected=f"<= {max_bytes}", found=f"> {max_bytes}")
-        if promised is not None and len(data) < promised:
-            raise http.client.IncompleteRead(data, promised - len(data))
-        if not response.isclosed():
-            response.read()
-        return data
+        parts: list[bytes] = []
+        size_bytes = 0
+        while part := response.read1(self._read_bytes()):
+            self._received(len(part))
+            parts.append(part)
+            size_bytes += len(part)
+            if size_bytes > max_bytes:
+                raise ContentError("E-SIZE", where=path, expected=f"<= {max_bytes}", found=f"> {max_bytes}")
+        if promised is not None and size_bytes < promised:
+            raise http.client.IncompleteRead(b"", promised - size_bytes)
+        _end(response)
+        return Tagged(data=b"".join(parts), tag=response.getheader("ETag", ""), changed=True)
 
-    def _refuse_status(self, response: http.client.HTTPResponse, path: str, size_bytes: int | None) -> None:
-        """Raise where the answer's head shows that its body is not what was asked for."""
-        status = response.status
-        where = self.address + path
-        html = response.getheader("Content-Type", "").startswith(("text/html", "application/xhtml"))
-        if status in (404, 410):
-            response.read(READ_BYTES)
-            raise RoadError("E-ROAD-MISSING", where=where)
-        if status in (301, 302, 303, 307, 308):
-            raise RoadError("E-PORTAL", where=where, found=response.getheader("Location", str(status))[:200])
-        if status == 511 or (
-            html and (status != 200 or response.length is None or response.length != size_bytes)
-        ):
-            raise RoadError("E-PORTAL", where=where, expected="data", found=f"{status} text/html")
-        if status == 416:
-            raise ContentError("E-SIZE", where=where, expected=size_bytes, found="416 range not satisfiable")
-        if status >= 500 or status == 429:
-            raise http.client.HTTPException(f"{status} {response.reason}")
-        if status not in (200, 206):
-            raise RoadError("E-ROAD", where=where, expected="200", found=f"{status} {response.reason}"[:100])
+    def _read_part(self, connection: Connection, file: TreeFile, part: ByteRange, mended: MendedFile) -> None:
+        last = part.start + part.length_bytes - 1
+        response = self._ask(connection, file.path, part.start, last=last)
+        refuse_status(response, self.address + file.path, file.size_bytes)
+        check_part(response, file, part)
+        place = part.start
+        while place <= last and (data := response.read1(min(self._read_bytes(), last + 1 - place))):
+            mended.write_at(place, data)
+            place += len(data)
+            self._received(len(data))
+        if place <= last:
+            raise http.client.IncompleteRead(b"", last + 1 - place)
+        _end(response)
 
 
 class _Run:
@@ -207,7 +283,7 @@ class _Run:
         with self._files_lock:
             return next(self._files, None)
 
-    def _bring(self, connection: http.client.HTTPConnection, file: TreeFile) -> None:
+    def _bring(self, connection: Connection, file: TreeFile) -> None:
         try:
             with self._staging.open(file, checkpoint_bytes=self._checkpoint_bytes) as staged:
                 self._receive(connection, file, staged)
@@ -216,7 +292,7 @@ class _Run:
             if error.code != "E-ROAD-MISSING":
                 connection.close()
             self.results.put(Missed(file=file, error=error))
-            if error.code == "E-PORTAL":
+            if error.code in _FATAL:
                 self._fail(error)
             return
         except OSError as error:
@@ -226,7 +302,7 @@ class _Run:
             self._dead_files = 0
             self.results.put(staged_file(file, self._staging))
 
-    def _receive(self, connection: http.client.HTTPConnection, file: TreeFile, staged: StagedFile) -> None:
+    def _receive(self, connection: Connection, file: TreeFile, staged: StagedFile) -> None:
         """Receive until the file is whole, going on after each failure as long as something comes."""
         stalled = 0
         attempts_left = 16 + file.size_bytes // (64 << 10)
@@ -256,25 +332,30 @@ class _Run:
             self.failure = error
         self.stop.set()
 
-    def _attempt(self, connection: http.client.HTTPConnection, file: TreeFile, staged: StagedFile) -> None:
+    def _attempt(self, connection: Connection, file: TreeFile, staged: StagedFile) -> None:
+        self._road._check()
+        if not connection.suits(2):
+            connection.close()
         try:
             response = self._road._ask(connection, file.path, staged.offset)
-            self._road._refuse_status(response, file.path, file.size_bytes)
+            refuse_status(response, self._road.address + file.path, file.size_bytes)
         except _FAILURES as error:
             raise _RoadFailure(error) from error
-        skip = _check_extent(response, file, staged.offset)
+        skip = bytes_to_skip(response, file, staged.offset)
         remaining = file.size_bytes - staged.offset + skip
         while remaining and not self.stop.is_set():
+            if not connection.suits(4, 1 << 30):
+                break
             try:
-                data = response.read1(min(READ_BYTES, remaining))
+                data = response.read1(min(self._road._read_bytes(), remaining))
             except _FAILURES as error:
                 raise _RoadFailure(error) from error
             if not data:
                 raise _RoadFailure(http.client.IncompleteRead(b"", remaining))
-            self._road._received(len(data))
             remaining -= len(data)
             staged.write(data[skip:] if skip else data)
             skip -= min(skip, len(data))
+            self._road._received(len(data))
         if remaining:
             connection.close()
         elif not response.isclosed():
@@ -301,60 +382,10 @@ class _RoadFailure(Exception):
         super().__init__(str(reason))
 
 
-def _check_extent(response: http.client.HTTPResponse, file: TreeFile, offset: int) -> int:
-    """Return how many bytes of the body to skip; raise E-SIZE where it is not the rest of `file`.
-
-    RFC 9110 §14.2: a server may ignore a range and send the whole; what is here already is then skipped, not lost.
-    """
-    expected = file.size_bytes
-    skip = offset
-    if response.status == 206:
-        match = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range", ""))
-        if match is None or int(match[1]) != offset or match[3] not in ("*", str(file.size_bytes)):
-            found = response.getheader("Content-Range", "206")[:80]
-            raise ContentError(
-                "E-SIZE", where=file.path, expected=f"bytes {offset}-{expected - 1}/{expected}", found=found
-            )
-        expected -= offset
-        skip = 0
-    if response.length is not None and response.length != expected:
-        raise ContentError("E-SIZE", where=file.path, expected=expected, found=response.length)
-    return skip
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection with a small receive buffer: what the kernel holds at a kill is lost (≤ 0.33 MB measured)."""
-
-    def connect(self) -> None:
-        self.sock = _open_socket(self.host, self.port, self.timeout)
-
-
-class _SecureConnection(http.client.HTTPSConnection):
-    """The same over TLS, certificates checked."""
-
-    def connect(self) -> None:
-        plain = _open_socket(self.host, self.port, self.timeout)
-        try:
-            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
-
-
-def _open_socket(host: str, port: int, timeout_seconds: float | None) -> socket.socket:
-    failure: OSError | None = None
-    for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        one = socket.socket(family, kind, protocol)
-        try:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            one.settimeout(timeout_seconds)
-            one.connect(place)
-            return one
-        except OSError as error:
-            one.close()
-            failure = error
-    raise failure or OSError("no address")
+def _end(response: http.client.HTTPResponse) -> None:
+    """Read the end of an answer all of whose bytes are here, so that the connection is free for the next one."""
+    if not response.isclosed():
+        response.read()
 
 
 def _words(error: Exception | None) -> str:

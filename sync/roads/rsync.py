@@ -3,7 +3,8 @@
 One connection carries all files of a fetch (`--files-from`), flat into staging, `--append-verify` so that it goes on
 inside a file and checks what it builds upon; `--partial-dir` would not survive `kill -9`. Files of which an older
 edition is here come in a run of their own, as differences (`sync.roads.bases`). The password is in the
-environment only. rsync's output is split by CR and LF, its exit status and its `@ERROR` text are turned into codes.
+environment only. What comes over the shared line passes the governor by a relay (`sync.roads.relay`). rsync's output
+is split by CR and LF, its exit status and its `@ERROR` text are turned into codes.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from catalog.byteranges import ByteRange
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError, StorageError
 from sync.release import TreeFile
 from sync.roads.bases import drop_basis, lay_basis
+from sync.roads.relay import Relay
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import CHECKPOINT_BYTES, Staging
 
+_PORT = 873
 _TICK_SECONDS = 0.2
 _END_SECONDS = 5.0
 # rsync checks by itself what it builds upon; the record is for another road after a cut.
@@ -55,6 +60,7 @@ class RsyncRoad:
         self.address = address if address.endswith("/") else address + "/"
         self.received_bytes = 0
         self._settings = settings
+        self._host, self._port = parts.hostname, parts.port or _PORT
         self._metadata: tempfile.TemporaryDirectory[str] | None = None
         # What was tried as differences once comes whole if it is asked for again.
         self._compared: set[str] = set()
@@ -91,31 +97,32 @@ class RsyncRoad:
         plain = {sha256: file for sha256, file in wanted.items() if sha256 not in based}
         if based:
             self._compared.update(based)
-            for missed in self._fetch_blobs(based, staging, batches, progress, _DIFFERENCES):
-                if missed.error.code == "E-ROAD-MISSING":
-                    lost.append(missed)
+            for one in self._fetch_blobs(based, staging, batches, progress, _DIFFERENCES):
+                if one.error.code == "E-ROAD-MISSING":
+                    lost.append(one)
                 else:
                     # A basis that our own disk can not give back must not stand in the way.
-                    plain[missed.file.sha256] = missed.file
-                    staging.forget(missed.file.sha256)
+                    plain[one.file.sha256] = one.file
+                    staging.forget(one.file.sha256)
         if plain:
             lost += self._fetch_blobs(plain, staging, batches, progress, ("--append-verify",))
         return lost
 
+    def fetch_ranges(
+        self, file: TreeFile, ranges: Iterable[ByteRange], target: Path, progress: Progress
+    ) -> None:
+        """Bring what differs; see `Road.fetch_ranges`. rsync finds by itself, block by block, what that is."""
+        self._copy(file, target, [*_DIFFERENCES, f"--max-size={file.size_bytes}"], None, progress)
+
     def _fetch_named(self, file: TreeFile, staging: Staging, batches: Batches, progress: Progress) -> bool:
         """Bring one file whose name in the tree is not its hash; return False where the source has none."""
-        arguments = ["--append-verify", f"--max-size={file.size_bytes}", "--stats"]
-        arguments += [self.address + file.path, str(staging.path(file.sha256))]
-        with self._started(arguments, staging) as program:
-            output, errors = program.communicate()
-        received = _number(match[1]) if (match := _RECEIVED.search(output)) else 0
-        self.received_bytes += received
-        progress(received)
-        text = errors.decode(errors="replace")
-        if program.returncode == 23 and "No such file" in text:
-            return False
-        if program.returncode != 0:
-            raise refusal(program.returncode, text, self.address + file.path)
+        arguments = ["--append-verify", f"--max-size={file.size_bytes}"]
+        try:
+            self._copy(file, staging.path(file.sha256), arguments, staging, progress)
+        except RoadError as error:
+            if error.code == "E-ROAD-MISSING":
+                return False
+            raise
         if staging.length(file) == file.size_bytes:
             batches.add(staged_file(file, staging))
             return True
@@ -130,7 +137,7 @@ class RsyncRoad:
         how: tuple[str, ...],
     ) -> list[Missed]:
         """Bring files whose names are their hashes, all over one connection."""
-        fetch = _Fetch(wanted, staging, batches, progress, differences=how is _DIFFERENCES)
+        fetch = _Fetch(wanted, staging, batches, progress, differences=how is _DIFFERENCES, ended=self._ended)
         listing = staging.directory / ".rsync-files"
         listing.write_bytes(b"\0".join(file.path.encode() for file in wanted.values()))
         largest = max(file.size_bytes for file in wanted.values())
@@ -149,6 +156,8 @@ class RsyncRoad:
         ]
         with self._started(arguments, staging) as program:
             fetch.follow(program)
+            if fetch.failure is not None:
+                _end(program)
             status = program.wait()
         self.received_bytes += fetch.received_bytes
         listing.unlink(missing_ok=True)
@@ -159,10 +168,29 @@ class RsyncRoad:
             drop_basis(sha256, staging)
         missing = set(_LOST.findall(fetch.errors))
         missed = [Missed(file=file, error=self._missed(file, missing, status)) for file in fetch.waiting()]
+        if missed:
+            self._check()
         nothing_came = len(missed) == len(wanted) and not missing
         if status not in (0, 23, 24) or (missed and nothing_came and how is not _DIFFERENCES):
             raise refusal(status, fetch.errors, self.address)
         return missed
+
+    def _copy(
+        self, file: TreeFile, target: Path, arguments: list[str], staging: Staging | None, progress: Progress
+    ) -> None:
+        """Bring one file to `target` over a connection of its own."""
+        where = self.address + file.path
+        with self._started([*arguments, "--stats", where, str(target)], staging) as program:
+            output, errors = program.communicate()
+        received = _number(match[1]) if (match := _RECEIVED.search(output)) else 0
+        self.received_bytes += received
+        progress(received)
+        text = errors.decode(errors="replace")
+        if program.returncode == 23 and "No such file" in text:
+            raise RoadError("E-ROAD-MISSING", where=where)
+        if program.returncode != 0:
+            self._check()
+            raise refusal(program.returncode, text, where)
 
     def close(self) -> None:
         """Remove the metadata kept for reading."""
@@ -186,6 +214,7 @@ class RsyncRoad:
         if program.returncode == 23 and "No such file" in text:
             raise RoadError("E-ROAD-MISSING", where=self.address + path)
         if program.returncode != 0:
+            self._check()
             raise refusal(program.returncode, text, self.address + path)
 
     @contextmanager
@@ -196,27 +225,44 @@ class RsyncRoad:
             raise ConfigError("E-TOOL", found="rsync")
         seconds = max(1, round(self._settings.timeout_seconds))
         limits = [f"--timeout={seconds}", f"--contimeout={seconds}", "--no-motd", "--outbuf=L"]
+        self._check()
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
         if self._settings.rsync_password is not None:
             environment["RSYNC_PASSWORD"] = self._settings.rsync_password
-        process = subprocess.Popen(
-            [program, *limits, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            bufsize=0,
-            start_new_session=True,
-            pass_fds=() if staging is None else (staging.lock_handle,),
-        )
-        if staging is not None:
-            staging.writer_started(process.pid)
-        try:
-            yield process
-        finally:
-            _end(process)
+        with ExitStack() as stack:
+            if self._governed:
+                relay = Relay(self._host, self._port, self._settings.governor, self._settings.timeout_seconds)
+                environment["RSYNC_PROXY"] = stack.enter_context(relay).address
+            process = subprocess.Popen(
+                [program, *limits, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=() if staging is None else (staging.lock_handle,),
+            )
             if staging is not None:
-                staging.writer_ended()
+                staging.writer_started(process.pid)
+            try:
+                yield process
+            finally:
+                _end(process)
+                if staging is not None:
+                    staging.writer_ended()
+
+    @cached_property
+    def _governed(self) -> bool:
+        return self._settings.governor.governs(self._host)
+
+    def _ended(self) -> ShuxiangError | None:
+        """Return why nothing more may come over this road, where that is so."""
+        return self._settings.governor.failure(lan=not self._governed)
+
+    def _check(self) -> None:
+        if (ended := self._ended()) is not None:
+            raise ended
 
 
 @dataclass
@@ -228,6 +274,7 @@ class _Fetch:
     batches: Batches
     progress: Progress
     differences: bool
+    ended: Callable[[], ShuxiangError | None]
 
     def __post_init__(self) -> None:
         self.received_bytes = 0
@@ -264,6 +311,7 @@ class _Fetch:
                             self._line(line)
                 self.batches.tick()
                 self._note_large()
+                self.failure = self.failure or self.ended()
                 if self.failure is not None:
                     return
         self._line(rest)
@@ -349,15 +397,14 @@ def _read_small(file: Path, path: str, max_bytes: int) -> bytes:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
+    # The receiver takes a first signal as a wish that waits for the other end; the second ends it at once.
+    for number, seconds in ((signal.SIGTERM, 1.0), (signal.SIGTERM, _END_SECONDS), (signal.SIGKILL, None)):
+        if process.poll() is not None:
+            break
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
