@@ -129,7 +129,7 @@ def _admit(hub: Hub, paths: Iterable[Path]) -> Iterator[File]:
 _MEDIA_TYPES = {
     ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ".pdf": "application/pdf",
-    ".zip": "application/x-html5-package+zip",
+    ".js": "text/javascript",
 }
 
 
