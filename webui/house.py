@@ -34,6 +34,7 @@ from webui.words import Words
 
 LOOK_AGAIN_SECONDS = 1.0
 COVERS_KEPT = 2048
+_HEADERS = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-cache"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +188,8 @@ class House:
     ) -> Response:
         """Return the rendered page; `at` names the entry of the navigation that is lit."""
         other = "en" if visit.words.chinese else "zh-CN"
-        query = {name: found for name, found in request.args.lists() if name != "lang"}
+        query = request.query_string.decode("latin-1").split("&")
+        kept = [pair for pair in query if pair and not pair.startswith("lang=")]
         updated = reader.generation().updated_to
         html = (
             self.environments[visit.language]
@@ -199,14 +201,12 @@ class House:
                 carry_more=visit.carry_more,
                 at=at,
                 q=request.args.get("q", ""),
-                switch=f"{request.path}?{urlencode({**query, 'lang': other}, doseq=True)}",
+                switch=f"{request.path}?{'&'.join([*kept, f'lang={other}'])}",
                 updated=visit.words.day(date.fromisoformat(updated[:10]), year=True) if updated else "",
                 **values,
             )
         )
-        response = Response(html, status=status, mimetype="text/html")
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+        return Response(html, status, _HEADERS)
 
     def message(self, told: Told) -> Response:
         """Return the page that says `told`. Not within `reading()`: it opens a reader of its own."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog.blobs import Blob
-from catalog.database import Connections, migrate
+from catalog.database import Connections, database_errors, migrate
 from catalog.errors import ConfigError
 from catalog.library.entries import BundleState, Counts, Entry, Generation, Lesson, Shelf, Unit
 from catalog.library.reader import Reader
@@ -77,9 +77,9 @@ class Library:
             writer.finish()
 
     def generation(self) -> Generation:
-        """Return what readers see now."""
-        with self.reading() as reader:
-            return reader.generation()
+        """Return what readers see now: one statement, which sees one commit by itself."""
+        with database_errors(self.path):
+            return Reader(self._connections.mine()).generation()
 
     def add_blobs(self, blobs: Iterable[Blob]) -> None:
         """Record that `blobs` are here, verified and durable: the last step of the one door."""

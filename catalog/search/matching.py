@@ -27,7 +27,7 @@ _ANY = bytes([48]) + bytes([49]) * 255
 _TITLE = bytes([48]) * TITLE_HIT + bytes([49]) * (256 - TITLE_HIT)
 _BEGINNING = bytes([0]) + bytes([1]) * (TITLE_HIT - 1) + bytes([TITLE_HIT]) * (256 - TITLE_HIT)
 _SET_BITS = [tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256)]
-_NONZERO = re.compile(rb"[^\x00]+")
+_NONZERO = re.compile(rb"[^\x00]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +269,11 @@ class SegmentCaches:
 
 def documents_in(bits: int) -> Iterator[int]:
     """Yield the positions of the set bits, ascending."""
-    for stretch in _NONZERO.finditer(bits.to_bytes((bits.bit_length() + 7) // 8, "little")):
-        for at, byte in enumerate(stretch[0], stretch.start()):
-            for bit in _SET_BITS[byte]:
-                yield at * 8 + bit
+    data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    for found in _NONZERO.finditer(data):
+        at = found.start()
+        for bit in _SET_BITS[data[at]]:
+            yield at * 8 + bit
 
 
 def _merge(target: dict[int, int] | bytearray, documents: list[int], weights: bytes) -> None:
