@@ -69,8 +69,11 @@ class Reader:
         for start in range(0, len(wanted), MOST_PARAMETERS):
             some = wanted[start : start + MOST_PARAMETERS]
             marks = ",".join("?" * len(some))
-            for row in self._db.execute(f"{_ENTRY} WHERE r.number IN ({marks})", some).fetchall():
-                found[row[0]] = self._entry(row)
+            rows = self._db.execute(f"{_ENTRY} WHERE r.number IN ({marks})", some).fetchall()
+            # One text is parsed faster than twenty.
+            records = json.loads(f"[{','.join([row[1] for row in rows])}]")
+            for row, record in zip(rows, records, strict=True):
+                found[row[0]] = self._entry(row, record)
         return [found[number] for number in wanted if number in found]
 
     def numbers_of(self, resource_ids: Iterable[str]) -> dict[str, int]:
@@ -314,9 +317,12 @@ class Reader:
         ).fetchone()
         return row[0].hex() if row else None
 
-    def _entry(self, row: tuple[int, str, int, str | None, str | None, str]) -> Entry:
-        number, record, cached, serving, arrived, left_out = row
-        resource = Resource.from_stored(json.loads(record))
+    def _entry(
+        self, row: tuple[int, str, int, str | None, str | None, str], record: dict[str, Any] | None = None
+    ) -> Entry:
+        """Return the entry of a row; `record` is its record where that was parsed already."""
+        number, text, cached, serving, arrived, left_out = row
+        resource = Resource.from_stored(record or json.loads(text))
         if serving is not None:
             files = tuple(File(**file) for file in json.loads(serving))
         elif cached:
