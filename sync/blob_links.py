@@ -6,11 +6,11 @@ web server or rsync daemon: files 0644, directories 0755.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from catalog.blobs import Blob, BlobStore
-from catalog.durable import link
+from catalog.durable import link, move
 from catalog.errors import StorageError
 from catalog.progress import OnProgress, Progress
 from sync import tree
@@ -38,6 +38,20 @@ def link_blobs(public: Path, blobs: BlobStore, wanted: Sequence[Blob], progress:
             bytes_new += blob.size_bytes
     progress(Progress(phase="link", done=len(wanted), total=len(wanted)))
     return bytes_new
+
+
+def put_blobs(public: Path, made: Mapping[str, Path]) -> None:
+    """Move made blobs (path in the tree -> staged file) to their names, those that the tree does not have.
+
+    Names and bytes are not durable until the filesystem is synced. Raises `OSError`.
+    """
+    for path, file in made.items():
+        name = public / path
+        if name.exists() and name.stat().st_size == file.stat().st_size:
+            continue
+        public_directory(name.parent)
+        file.chmod(0o644)
+        move(file, name)
 
 
 def stands(public: Path, blob: Blob) -> bool:

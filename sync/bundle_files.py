@@ -1,4 +1,5 @@
-"""The files of one bundle in a release, made in staging: manifest and transport file, each plain and as `.zst`.
+"""The files of one bundle in a release, made in staging: manifest and transport file, each plain and as `.zst`, and
+the blobs that the transport file names.
 
 Invariant: an unchanged bundle makes no file; it keeps the ones that the last release named, byte for byte. A changed
 one is staged whole before any of its files gets its name in the tree.
@@ -15,12 +16,11 @@ from pathlib import Path
 from backports.zstd import ZstdCompressor
 
 from catalog.library import BundleState, Reader
-from catalog.manifest import Bundle
-from catalog.resource import canonical_json
+from sync.offering import Workshop, transport_head, write_transport
 from sync.release import BundleHead, Measure, Release, manifest_twin, transport_twin
 from sync.survey import BundleSurvey, survey_bundle
+from sync.transport import head_line
 
-TRANSPORT_FORMAT = 1
 # Boxes compress at this level too, after a delta. 500,000 records: 108 MB in 7 CPU-seconds; at 9 the same in 12.
 ZSTD_LEVEL = 6
 _BLOCK_BYTES = 1 << 20
@@ -36,9 +36,19 @@ class StagedBundle:
 
 
 def stage_bundle(
-    reader: Reader, state: BundleState, *, last: Release | None, public: Path, work: Path, today: date
+    reader: Reader,
+    state: BundleState,
+    *,
+    last: Release | None,
+    public: Path,
+    work: Path,
+    today: date,
+    shop: Workshop | None,
 ) -> StagedBundle:
-    """Write the bundle's next files below `work` and return them with what changed since the release `last`."""
+    """Write the bundle's next files below `work` and return them with what changed since the release `last`.
+
+    Without a `shop` the transport file offers nothing: for who only wants to know what would change.
+    """
     previous = last.bundle(state.id) if last else None
     manifest = work / f"{state.id}.jsonl"
     with manifest.open("w+b") as out:
@@ -54,7 +64,12 @@ def stage_bundle(
         manifest.unlink()
         return StagedBundle(survey=survey, head=previous, files={})
     transport = work / f"{state.id}.transport.jsonl"
-    transport.write_bytes(_transport(survey.bundle, survey.measure))
+    with transport.open("wb") as out:
+        if shop is None:
+            out.write(head_line(transport_head(survey)))
+        else:
+            older = public / previous.transport.plain.path if previous else None
+            write_transport(survey, older, shop, out)
     manifest_zst, transport_zst = (path.with_name(f"{path.name}.zst") for path in (manifest, transport))
     head = BundleHead(
         id=state.id,
@@ -93,14 +108,3 @@ def measure(path: Path) -> Measure:
     """Return the length and hash of the file at `path`."""
     with path.open("rb") as stream:
         return Measure(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
-
-
-def _transport(bundle: Bundle, manifest: Measure) -> bytes:
-    """Return the transport file of a manifest: so far its first line, which later ways of travel are added to."""
-    line = {
-        "bundle": bundle.id,
-        "format": TRANSPORT_FORMAT,
-        "manifest": manifest.sha256,
-        "version": bundle.version,
-    }
-    return canonical_json(line) + b"\n"

@@ -108,7 +108,8 @@ def _groups(members: Sequence[Packable]) -> Iterator[list[Packable]]:
 
 
 def _write(members: Sequence[Packable], work: Path, release: int) -> MadePack:
-    path = work / f"{members[0].blob.sha256}.pack"
+    name = hashlib.sha256("".join(member.blob.sha256 for member in members).encode())
+    path = work / f"{name.hexdigest()}.pack"
     digest = hashlib.sha256()
     offset = 0
     placed = []

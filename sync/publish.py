@@ -1,9 +1,10 @@
 """The hub publishes: library and blobs become one signed, numbered state of a static tree.
 
-Invariant: `timestamp.json`, replaced last, is the sole commit point. Order: manifests, blobs (hard links), one flush
-of the filesystem, catalogue, deltas, targets, snapshot, timestamp; then what no release needs any more is swept away.
-A cut before the timestamp leaves the last release as it was, and files that no head names; the next run finishes or
-sweeps them. A cut after it leaves the new release, and the sweep to the next run. The caller holds `STATE/lock`.
+Invariant: `timestamp.json`, replaced last, is the sole commit point. Order: manifests and transport files, blobs (hard
+links; packs, patches and torrents, which stand in the tree alone), one flush of the filesystem, catalogue, deltas,
+targets, snapshot, timestamp; then what no release needs any more is swept away. A cut before the timestamp leaves the
+last release as it was, and files that no head names; the next run finishes or sweeps them. A cut after it leaves the
+new release, and the sweep to the next run. The caller holds `STATE/lock`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ from catalog.library import Library, Reader
 from catalog.progress import OnProgress, Progress, silent
 from catalog.resource import canonical_json
 from sync import tree
-from sync.blob_links import link_blobs, public_directory, stands
+from sync.blob_links import link_blobs, public_directory, put_blobs, stands
 from sync.bundle_files import StagedBundle, stage_bundle
 from sync.deltas import StagedDeltas, put_deltas, stage_deltas, update_bytes
 from sync.heads import CurrentHead, current_head, kept_heads
 from sync.keys import HubKeys
+from sync.offering import Workshop
 from sync.release import Release
 from sync.signing import renew, sign_head, signing_time
 from sync.survey import BundleSurvey, Named, local_date, manifest_names, publishable
 from sync.sweep import KEPT_RELEASES, sweep
+from sync.torrents import TorrentMaker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +102,26 @@ def publish(
     now = signing_time(now, head)
     today = local_date(now)
     with library.reading() as reader, _work(state) as work:
-        staged = _stage(reader, head, public, work, now, progress)
+        torrents = TorrentMaker(reader, public, folder=state / "staging" / "torrents", work=work)
+        shop = Workshop(
+            blobs=blobs,
+            public=public,
+            work=work,
+            release=head.release.number + 1 if head else 1,
+            torrents=torrents,
+            progress=progress,
+        )
+        staged = _stage(reader, head, public, work, now, progress, shop)
         deltas = stage_deltas(staged, kept_heads(public, KEPT_RELEASES), public=public, work=work)
         release = _next_release(head, deltas.bundles, publisher, keys, now)
         added, changed, recalled = _counts(reader, staged, _dropped(reader, head, public), today)
         write_roads(public, roads)
         published = head is None or not release.same_state(head.release)
-        bytes_new = _put(public, blobs, keys, head, release, deltas, now, progress) if published else 0
+        bytes_new = _put(shop, keys, head, release, deltas, now) if published else 0
         if not published:
             renew(public, keys, now)
         storage(lambda: sweep(public, lambda resource_id: _withdrawn(reader, resource_id, today)), public)
+    torrents.remember(library)
     if library.generation().release != release.number:
         with library.writing() as writer:
             writer.set_release(release.number, release.date.isoformat())
@@ -140,7 +153,7 @@ def preview(
     public = state / "public"
     head = current_head(public)
     with library.reading() as reader, _work(state) as work:
-        staged = _stage(reader, head, public, work, now, progress)
+        staged = _stage(reader, head, public, work, now, progress, None)
         dropped = _dropped(reader, head, public)
     release = _next_release(head, staged, publisher, keys, now)
     missing = {blob for one in staged for blob in one.survey.blobs if not stands(public, blob)}
@@ -163,14 +176,22 @@ def _last_head(library: Library, public: Path) -> CurrentHead | None:
 
 
 def _stage(
-    reader: Reader, head: CurrentHead | None, public: Path, work: Path, now: datetime, progress: OnProgress
+    reader: Reader,
+    head: CurrentHead | None,
+    public: Path,
+    work: Path,
+    now: datetime,
+    progress: OnProgress,
+    shop: Workshop | None,
 ) -> list[StagedBundle]:
     states = sorted(reader.bundles(), key=lambda state: state.id)
     last = head.release if head else None
     staged = []
     for number, state in enumerate(states):
         progress(Progress(phase="manifest", done=number, total=len(states), item=state.id))
-        staged.append(stage_bundle(reader, state, last=last, public=public, work=work, today=local_date(now)))
+        staged.append(
+            stage_bundle(reader, state, last=last, public=public, work=work, today=local_date(now), shop=shop)
+        )
     progress(Progress(phase="manifest", done=len(states), total=len(states)))
     return staged
 
@@ -190,17 +211,15 @@ def _next_release(
 
 
 def _put(
-    public: Path,
-    blobs: BlobStore,
+    shop: Workshop,
     keys: HubKeys,
     head: CurrentHead | None,
     release: Release,
     deltas: StagedDeltas,
     now: datetime,
-    progress: OnProgress,
 ) -> int:
     """Put the files of `release` into the tree and commit it; return the bytes that are new in it."""
-    staged = deltas.bundles
+    public, staged = shop.public, deltas.bundles
     catalog = release.to_bytes()
     catalog_path = tree.catalog_path(hashlib.sha256(catalog).hexdigest())
     wanted = {blob.sha256: blob for one in staged for blob in one.survey.blobs}
@@ -210,9 +229,10 @@ def _put(
             for path, file in one.files.items():
                 file.chmod(0o644)
                 move(file, public / path)
-        # The manifests first: a cut among the links below leaves blobs that a manifest leads the sweep to.
+        # These first: a cut below leaves blobs that a manifest or transport file leads the sweep to.
         sync_filesystem(public)
-        bytes_new = link_blobs(public, blobs, list(wanted.values()), progress)
+        bytes_new = link_blobs(public, shop.blobs, list(wanted.values()), shop.progress)
+        put_blobs(public, shop.files)
         sync_filesystem(public)
         write_file(public / catalog_path, catalog)
         put_deltas(public, deltas.files)

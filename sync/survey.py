@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -33,10 +33,20 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileEdit:
+    """A resource's file got other bytes: what it was in the last release, and what it is."""
+
+    source: Blob
+    target: Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BundleSurvey:
     """One bundle's next state. `bundle.version` and `measure` are the last release's where nothing changed.
 
-    `blobs` are those of new and changed records: what the tree may still lack; `size_bytes` is all of its content.
+    `blobs` are those of new and changed records: what the tree may still lack; `fresh` those of them that the records
+    did not have before; `edits` what they were. `size_bytes` is all of its content; `names(sha256)` says whether a blob is
+    of it.
     """
 
     bundle: Bundle
@@ -49,6 +59,9 @@ class BundleSurvey:
     edited: tuple[Named, ...]
     gone: tuple[Named, ...]
     blobs: tuple[Blob, ...]
+    fresh: tuple[Blob, ...]
+    edits: tuple[FileEdit, ...]
+    names: Callable[[str], bool]
 
 
 def publishable(record: dict[str, Any], today: date) -> bool:
@@ -75,18 +88,21 @@ def survey_bundle(
     today: date,
     out: BinaryIO,
 ) -> BundleSurvey:
-    """Write the bundle's next manifest to `out` and return what it says and what changed.
+    """Write the bundle's next manifest to `out` (open to be read too) and return what it says and what changed.
 
     Where the bundle is unchanged, what was written to `out` (with the next version number) is of no use.
     """
     version = previous.version if previous else 0
     bundle = Bundle(id=state.id, version=version + 1, title=state.title, publisher=state.publisher)
-    collector = _Collector(bundle_line(replace(bundle, version=version)), today, previous_manifest)
+    collector = _Collector(
+        bundle_line(replace(bundle, version=version)), today, previous_manifest, out, len(bundle_line(bundle))
+    )
     digest = write_manifest(bundle, collector.lines(reader.lines(state.id)), out)
     measure = Measure(digest.size_bytes, digest.sha256)
     changed = previous is None or collector.sha256() != previous.manifest.plain.sha256
     if previous is not None and not changed:
         bundle, measure = replace(bundle, version=version), _measure(previous)
+    collector.compare()
     added, edited, gone = collector.changes()
     return BundleSurvey(
         bundle=bundle,
@@ -98,7 +114,10 @@ def survey_bundle(
         added=added,
         edited=edited,
         gone=gone,
-        blobs=tuple(Blob(sha256=sha256, size_bytes=size) for sha256, size in collector.blobs.items()),
+        blobs=collector.blobs(),
+        fresh=collector.fresh(),
+        edits=tuple(collector.edits),
+        names=collector.names,
     )
 
 
@@ -130,16 +149,23 @@ def manifest_digests(path: Path | None) -> set[bytes]:
 
 class _Collector:
     """Lets publishable lines through, notes those that the last manifest did not have, and hashes them all after
-    `head`: the line of the last version, so that the hash tells whether anything changed."""
+    `head`: the line of the last version, so that the hash tells whether anything changed. The lines are written to
+    `out` from `offset` on, and edited ones are read there again: so only their places are kept in memory."""
 
-    def __init__(self, head: bytes, today: date, previous: Path | None) -> None:
+    def __init__(self, head: bytes, today: date, previous: Path | None, out: BinaryIO, offset: int) -> None:
         self._hash = hashlib.sha256(head)
         self._today = today
         self._previous = previous
+        self._out = out
+        self._offset = offset
         self._left = manifest_digests(previous)
-        self._touched: dict[str, str] = {}
+        self._touched: dict[str, tuple[str, int]] = {}
+        self._edited: set[str] = set()
+        self._blobs: dict[str, int] = {}
+        self._before: set[str] = set()
         self._counted: set[int] = set()
-        self.blobs: dict[str, int] = {}
+        self.edits: list[FileEdit] = []
+        self._gone: list[Named] = []
         self.size_bytes = 0
 
     def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -151,39 +177,85 @@ class _Collector:
             if key in self._left:
                 self._left.discard(key)
             else:
-                self._touched[record["id"]] = record["title"]
-                self.blobs.update((file["sha256"], file["size_bytes"]) for file in record.get("files", ()))
+                self._touched[record["id"]] = (record["title"], self._offset)
+                self._blobs.update((file["sha256"], file["size_bytes"]) for file in record.get("files", ()))
             for file in record.get("files", ()):
-                # 60 bits of the hash are enough to count a file once, and cost a tenth of its text.
-                name = int(file["sha256"][:15], 16)
+                name = _short(file["sha256"])
                 if name not in self._counted:
                     self._counted.add(name)
                     self.size_bytes += file["size_bytes"]
             self._hash.update(line)
+            self._offset += len(line)
             yield line
+
+    def compare(self) -> None:
+        """Read what the last manifest said of the records that changed or went, once all lines have passed."""
+        for line in manifest_lines(self._previous) if self._left else ():
+            if line_key(line) not in self._left:
+                continue
+            record = json.loads(line)
+            files = record.get("files", ())
+            self._before.update(file["sha256"] for file in files)
+            if (touched := self._touched.get(record["id"])) is not None:
+                self._edited.add(record["id"])
+                self._out.seek(touched[1])
+                self.edits.extend(_file_edits(files, json.loads(self._out.readline()).get("files", ())))
+            else:
+                self._gone.append(Named(id=record["id"], title=record["title"]))
 
     def sha256(self) -> str:
         """Return the hash of the manifest as it would be with `head`."""
         return self._hash.hexdigest()
 
+    def names(self, sha256: str) -> bool:
+        """Return whether a line names the blob."""
+        return _short(sha256) in self._counted
+
+    def blobs(self) -> tuple[Blob, ...]:
+        """Return the blobs of the records that are new or changed."""
+        return tuple(Blob(sha256=sha256, size_bytes=size) for sha256, size in self._blobs.items())
+
+    def fresh(self) -> tuple[Blob, ...]:
+        """Return those of them that no changed record had before."""
+        return tuple(blob for blob in self.blobs() if blob.sha256 not in self._before)
+
     def changes(self) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
-        """Return what is added, edited and gone, once all lines have passed."""
-        edited: set[str] = set()
-        gone: list[Named] = []
-        if self._left:
-            for line in manifest_lines(self._previous):
-                if line_key(line) in self._left:
-                    record = json.loads(line)
-                    if record["id"] in self._touched:
-                        edited.add(record["id"])
-                    else:
-                        gone.append(Named(id=record["id"], title=record["title"]))
-        touched = [Named(id=key, title=title) for key, title in self._touched.items()]
+        """Return what is added, edited and gone."""
+        touched = [Named(id=key, title=title) for key, (title, _) in self._touched.items()]
         return (
-            tuple(one for one in touched if one.id not in edited),
-            tuple(one for one in touched if one.id in edited),
-            tuple(gone),
+            tuple(one for one in touched if one.id not in self._edited),
+            tuple(one for one in touched if one.id in self._edited),
+            tuple(self._gone),
         )
+
+
+def _short(sha256: str) -> int:
+    """Return 60 bits of the hash: enough to tell blobs apart, and a tenth of its text."""
+    return int(sha256[:15], 16)
+
+
+def _file_edits(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[FileEdit]:
+    """Pair a record's files by role and path or name; what is left, where a role has one on either side."""
+    old = {_place(file): file for file in before}
+    new = {_place(file): file for file in after}
+    for place in sorted(old.keys() & new.keys()):
+        yield from _file_edit(old.pop(place), new.pop(place))
+    for role in sorted({role for role, _ in new}):
+        olds, news = ([file for file in side.values() if file["role"] == role] for side in (old, new))
+        if len(olds) == len(news) == 1:
+            yield from _file_edit(olds[0], news[0])
+
+
+def _place(file: dict[str, Any]) -> tuple[str, str]:
+    return (file["role"], file.get("path") or file["name"])
+
+
+def _file_edit(before: dict[str, Any], after: dict[str, Any]) -> Iterator[FileEdit]:
+    if before["sha256"] != after["sha256"]:
+        source, target = (
+            Blob(sha256=file["sha256"], size_bytes=file["size_bytes"]) for file in (before, after)
+        )
+        yield FileEdit(source=source, target=target)
 
 
 def _measure(head: BundleHead) -> Measure:

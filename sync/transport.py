@@ -18,6 +18,7 @@ from catalog.manifest import is_bundle_id
 from catalog.resource import canonical_json, is_sha256
 from sync import tree
 from sync.release import MAX_NUMBER, TreeFile
+from sync.torrentfile import BLOCK_BYTES, MAX_TORRENT_BYTES, MOST_PIECE_BYTES
 
 FORMAT = 1
 MAX_LINE_BYTES = 1 << 20
@@ -26,8 +27,9 @@ MAX_PACK_MEMBERS = 5000
 MIN_PACK_MEMBERS = 2
 MAX_TARGET_BYTES = 4 << 30
 """The longest file that is patched: more is not worth a small machine's hours, and a claim of more is refused."""
-MAX_TORRENT_BYTES = 16 << 20
-PIECE_LENGTHS = tuple(1 << shift for shift in range(14, 27))
+PIECE_LENGTHS = tuple(
+    1 << shift for shift in range(BLOCK_BYTES.bit_length() - 1, MOST_PIECE_BYTES.bit_length())
+)
 METHODS = ("xdelta3", "bsdiff", "zstd")
 USEFUL_MEMBERS = 3
 """A box uses a pack only where it wants this many of its members."""
@@ -222,6 +224,14 @@ def read_offers(
     )
 
 
+def read_offer(line: bytes, *, where: object) -> Offer | None:
+    """Return the way in one line after the first, None where it is of a kind that only a newer hub knows.
+
+    Raises `ContentError` E-TRANSPORT.
+    """
+    return _offer(_Fields(line, where))
+
+
 def read_transport(lines: Iterable[bytes], *, where: object) -> Iterator[Offer]:
     """Stream all ways of a transport file, its first line checked too; raises as `read_offers` does."""
     return (offer for _, offer in _read(lines, where))
@@ -246,10 +256,13 @@ def _read(lines: Iterable[bytes], where: object) -> Iterator[tuple[bytes, Offer]
         if found <= last:
             raise fields.refuse("id", f"after {last}")
         last = found
-        kind, _, rest = found.partition("/")
-        # Other kinds of lines are a newer hub's.
-        if kind in _READERS and (offer := _READERS[kind](fields, rest)) is not None:
+        if (offer := _offer(fields)) is not None:
             yield line, offer
+
+
+def _offer(fields: _Fields) -> Offer | None:
+    kind, _, rest = fields.text("id").partition("/")
+    return _READERS[kind](fields, rest) if kind in _READERS else None
 
 
 class _Fields:

@@ -144,7 +144,8 @@ def test_only_what_may_be_published_is(county: County) -> None:
     county.add("r2", b"until today", licence="contract-until", valid_to="2026-11-21")
     assert county.publish().added == 2
     assert listed(county) == ["r1", "r2"]
-    assert sum(1 for path in (county.public / "blobs").rglob("*") if path.is_file()) == 2
+    # Two blobs, and the pack of both.
+    assert sum(1 for path in (county.public / "blobs").rglob("*") if path.is_file()) == 3
     # Time alone ends a licence: midnight in China comes before midnight UTC.
     result = county.publish(datetime(2026, 11, 21, 16, 0, tzinfo=UTC))
     assert counts(result) == (0, 0, 1) and listed(county) == ["r1"] and not has(county, b"until today")
@@ -275,7 +276,7 @@ def test_progress_is_told(county: County) -> None:
         now=NOW,
         progress=told.append,
     )
-    assert {one.phase for one in told} == {"manifest", "link"} and told[-1].share == 1.0
+    assert {one.phase for one in told} == {"manifest", "pack", "link"} and told[-1].share == 1.0
 
 
 def test_other_roads_are_hinted(county: County) -> None:

@@ -21,8 +21,11 @@ from county import NOW, Box, County, DirectoryRoad
 
 from sync import tree
 from sync.heads import current_head, kept_heads
+from sync.release import BundleHead
 from sync.survey import manifest_lines
 from sync.sweep import BLOB_NAME
+from sync.torrentfile import LEAST_BYTES
+from sync.transport import Offer, Pack, Patch, Torrent, read_transport
 
 DRIVER = """
 import os, signal, sys, time
@@ -96,6 +99,13 @@ class Witness:
         self.release = 0
         self._seen: dict[str, bytes] = {}
 
+    def bundle(self) -> BundleHead:
+        """Return the only bundle of the current release."""
+        head = current_head(self.county.public)
+        assert head is not None
+        (bundle,) = head.release.bundles
+        return bundle
+
     def look(self) -> set[str]:
         """Accept the head, check all that it names and return its blobs."""
         number = self.box.follow(self.road).release.number
@@ -110,6 +120,8 @@ class Witness:
         for bundle in head.release.bundles:
             for line in manifest_lines(public / bundle.manifest.plain.path):
                 names.update(found.decode() for found in BLOB_NAME.findall(line))
+            for offer in offers(self.county, bundle):
+                assert sha256((public / offer.file.path).read_bytes()) == offer.file.sha256
         for name in names:
             assert sha256((public / tree.blob_path(name)).read_bytes()) == name
         for path in head.head.paths():
@@ -119,12 +131,35 @@ class Witness:
         return names
 
 
+def offers(county: County, bundle: BundleHead) -> list[Offer]:
+    text = (county.public / bundle.transport.plain.path).read_bytes()
+    return list(read_transport(text.splitlines(), where=bundle.id))
+
+
 def standing(county: County) -> set[str]:
-    """The content in the tree; deltas are there of the kept releases and of no others."""
+    """The content in the tree; deltas, packs, patches and torrents are there of the kept releases and of no others.
+
+    A pack that was withdrawn with what is in it is the exception.
+    """
     found = {path.name for path in (county.public / "blobs").rglob("*") if path.is_file()}
-    deltas = {file.sha256 for head in kept_heads(county.public, 4) for file in head.release.deltas()}
+    releases = [head.release for head in kept_heads(county.public, 4)]
+    deltas = {file.sha256 for release in releases for file in release.deltas()}
     assert deltas <= found
-    return found - deltas
+    offered = {
+        offer.file.sha256 for release in releases for one in release.bundles for offer in offers(county, one)
+    }
+    return found - deltas - offered
+
+
+def edit(number: int) -> bytes:
+    """Return a text that is worth a patch from the one before."""
+    chance = random.Random(3)
+    return chance.randbytes(9000) + b"edit %d" % number
+
+
+def video(number: int) -> bytes:
+    """Return bytes that are worth a torrent."""
+    return random.Random(number).randbytes(LEAST_BYTES)
 
 
 @pytest.mark.slow
@@ -135,10 +170,13 @@ def test_kill_a_publish_before_each_change_of_the_disk(tmp_path: Path) -> None:
         witness = Witness(tmp_path / "box", county)
         witness.look()
         outcomes = []
+        kinds: set[type] = set()
         before, killed = 1, True
         while killed:
-            county.add("edited", b"edit %d" % before)
+            county.add("edited", edit(before))
             county.add(f"new{before}", b"new %d" % before)
+            if before % 20 == 1:
+                county.add("video", video(before))
             if before > 1:
                 county.add(f"new{before - 1}", b"new %d" % (before - 1), state="recalled")
             number = witness.release
@@ -148,11 +186,16 @@ def test_kill_a_publish_before_each_change_of_the_disk(tmp_path: Path) -> None:
             assert publisher.run()
             names = witness.look()
             assert witness.release == number + 1
-            assert names == {sha256(b"stays"), sha256(b"edit %d" % before), sha256(b"new %d" % before)}
+            film = before - (before - 1) % 20
+            new = {sha256(b"new %d" % before), sha256(video(film))}
+            assert names == {sha256(b"stays"), sha256(edit(before)), *new}
+            kinds.update(type(offer) for offer in offers(county, witness.bundle()))
             # The editions of the releases before stay, recalled content and what a cut left do not.
-            older = {sha256(b"edit %d" % n) for n in range(max(1, before - 3), before)}
+            older = {sha256(edit(n)) for n in range(max(1, before - 3), before)}
+            older |= {sha256(video(film - 20)) for n in range(max(1, before - 3), film) if film > 20}
             assert standing(county) == names | older
             before += 1
+        assert kinds == {Pack, Patch, Torrent}
         # Both sides of the commit point were met.
         assert {0, 1} == set(outcomes) and outcomes == sorted(outcomes) and before > 40
 
