@@ -1,10 +1,11 @@
-"""What changes a box: sync, export, verify, reindex, each under the state's lock.
+"""What changes a box: sync, export, reindex, each under the state's lock.
 
 Imported only by the commands that do it: serving a page must not load what trust and roads need.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ from appliance.box import SCOPE, Box
 from appliance.state import locked
 from catalog.clock import term_of
 from catalog.errors import ShuxiangError
-from catalog.local import SyncRun
+from catalog.local import Local, SyncRun
 from catalog.progress import OnProgress, both, silent
 from catalog.scope import EVERYTHING, Scope
 from sync.catalogue import reindex
+from sync.explain import plan_json, plan_text
 from sync.export import ExportResult, export
 from sync.plan import Plan
 from sync.roads import RoadSettings
 from sync.update import Update, UpdateResult, UpdateSettings
-from sync.verify import VerifyResult, repair_from, verify
+
+# What is smaller says how long a request takes, not how fast the line is.
+RATE_LEAST_BYTES = 1 << 20
+RATE_RUNS = 20
+MOST_WARNINGS = 20
 
 
 def update_settings(box: Box, source: str | None) -> UpdateSettings:
@@ -76,24 +82,44 @@ def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any]) ->
     )
 
 
-def run_dry(box: Box, source: str | None) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a sync would do, and the rate that its time is reckoned by: None where nothing tells."""
+
+    plan: Plan
+    bytes_per_second: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value that `box sync --dry-run --json` prints and that the sync page shows."""
+        return plan_json(self.plan, self.bytes_per_second)
+
+    def text(self, language: str) -> str:
+        """Return the same in words."""
+        return plan_text(self.plan, language, self.bytes_per_second)
+
+
+def run_dry(box: Box, source: str | None) -> DryRun:
     """Return what a sync would do."""
     with locked(box.directory, "plan"):
-        return _update(box, source, silent).preview(box.trusted_now())
+        plan = _update(box, source, silent).preview(box.trusted_now())
+    return DryRun(plan=plan, bytes_per_second=measured_rate(box.local))
+
+
+def measured_rate(local: Local) -> int | None:
+    """Return how fast earlier runs were, from the history: bytes of all of them in the time of all of them."""
+    bytes_in_all = seconds_in_all = 0.0
+    for run in local.syncs(RATE_RUNS):
+        fetched, seconds = run.details.get("fetched_bytes", 0), run.details.get("seconds", 0)
+        if fetched >= RATE_LEAST_BYTES and seconds > 0:
+            bytes_in_all += fetched
+            seconds_in_all += seconds
+    return round(bytes_in_all / seconds_in_all) if seconds_in_all else None
 
 
 def run_export(box: Box, directory: Path, progress: OnProgress = silent) -> ExportResult:
     """Write what the box holds as a tree into `directory`."""
     with locked(box.directory, "export") as hold:
         return export(box.library, box.blobs, box.trust, directory, both(progress, hold.show))
-
-
-def run_verify(box: Box, repair: bool, progress: OnProgress = silent) -> VerifyResult:
-    """Re-read every blob; with `repair` fetch what is damaged again over the roads."""
-    settings = update_settings(box, None)
-    mend = repair_from(settings.sources, box.blobs, box.local, settings.road) if repair else None
-    with locked(box.directory, "verify") as hold:
-        return verify(box.library, box.blobs, repair=mend, progress=both(progress, hold.show))
 
 
 def run_reindex(box: Box, progress: OnProgress = silent) -> int:
@@ -111,28 +137,9 @@ def result_json(result: UpdateResult) -> dict[str, Any]:
         "fetched_blobs": result.fetched_blobs,
         "reused_bytes": result.reused_bytes,
         "roads": result.roads,
+        "ways": result.ways,
+        "saved": result.saved,
         "seconds": result.seconds,
         "activated": result.activated,
-    }
-
-
-def dry_run_json(plan: Plan) -> dict[str, Any]:
-    """Return the value that `box sync --dry-run --json` prints."""
-    return {
-        "release": plan.release,
-        "sources": list(plan.sources),
-        "bundles": [
-            {
-                "id": bundle.id,
-                "version": bundle.version,
-                "added": bundle.added,
-                "changed": bundle.changed,
-                "removed": bundle.removed,
-            }
-            for bundle in plan.bundles
-        ],
-        "fetch_blobs": len(plan.steps),
-        "fetch_bytes": plan.fetch_bytes,
-        "left_out": plan.left_out,
-        "left_out_bytes": plan.left_out_bytes,
+        "warnings": [{"code": one.code, "where": one.where} for one in result.warnings[:MOST_WARNINGS]],
     }

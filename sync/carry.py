@@ -58,6 +58,10 @@ class Source:
         return self._road.name if self._road else ""
 
     @property
+    def opened(self) -> Road | None:
+        return self._road
+
+    @property
     def received_bytes(self) -> int:
         return self._road.received_bytes if self._road else 0
 
@@ -105,6 +109,8 @@ class Carrier:
         self._local = local
         self._staging = staging
         self.sources = [Source(address, settings, local) for address in dict.fromkeys(addresses)]
+        self.at = ""
+        """The kind of road that files are coming over now."""
         self._hints_read = not hints
 
     def bring(self, files: Iterable[TreeFile], door: Door, progress: Callable[[int], None]) -> Brought:
@@ -114,7 +120,7 @@ class Carrier:
         """
         waiting = {file.sha256: file for file in files}
         errors: dict[str, ShuxiangError] = {}
-        reused_bytes = self._admit_leftovers(waiting, door)
+        reused_bytes = self.admit_leftovers(waiting, door)
         asked = len(waiting)
         for source in self._in_order(waiting):
             if source.failure is None:
@@ -126,6 +132,15 @@ class Carrier:
         default = nothing or RoadError("E-ROAD-MISSING")
         missed = [Missed(file=file, error=errors.get(sha256, default)) for sha256, file in waiting.items()]
         return Brought(came=asked - len(missed), reused_bytes=reused_bytes, missed=missed)
+
+    def first_road(self) -> str:
+        """Return the kind of the first road that is open and has not failed; "" where there is none."""
+        return next((source.name for source in self.sources if source.failure is None and source.name), "")
+
+    def http_trees(self) -> list[str]:
+        """Return the addresses of the trees that HTTP sources of this run have: where their blobs stand below."""
+        opened = (source.opened for source in self.sources if source.failure is None)
+        return [road.address for road in opened if road is not None and road.name == "http"]
 
     def received(self) -> dict[str, int]:
         """Return the bytes received by kind of road."""
@@ -163,7 +178,9 @@ class Carrier:
         asked = list(waiting.values())
         for _ in range(_PASSES):
             wrong.clear()
-            for missed in source.road().fetch(asked, self._staging, done, progress):
+            road = source.road()
+            self.at = road.name
+            for missed in road.fetch(asked, self._staging, done, progress):
                 sha256 = missed.file.sha256
                 if not isinstance(errors.get(sha256), ContentError):
                     errors[sha256] = missed.error
@@ -197,7 +214,8 @@ class Carrier:
                     known.add(address)
                     self.sources.append(Source(address, self._settings, self._local))
 
-    def _admit_leftovers(self, waiting: dict[str, TreeFile], door: Door) -> int:
+    def admit_leftovers(self, waiting: dict[str, TreeFile], door: Door) -> int:
+        """Let in what lies whole in staging and take it out of `waiting`; return the bytes that are there already."""
         whole = [file for file in waiting.values() if self._staging.complete(file)]
         refused = {
             item.staged.blob.sha256 for item in door([staged_file(file, self._staging) for file in whole])

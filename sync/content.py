@@ -7,31 +7,43 @@ catalogue is deleted only when its room is needed; one that nothing names any mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from catalog.blobs import BlobStore, Refusal, Staged
 from catalog.collect import delete_blobs
+from catalog.errors import ContentError
 from catalog.fit import Fit, Want, fit, rank
 from catalog.library import Generation, Library, Reader, Shelf
 from catalog.library.rows import places_of
 from catalog.resource import Resource, canonical_json
 from catalog.scope import Scope
 from sync.catalogue import BundleChange
-from sync.plan import BundleDelta, Plan, plan_content
+from sync.loads import Held, Roads
+from sync.manifests import transport_lines
+from sync.patches import usable_methods
+from sync.plan import LESSONS, BundleDelta, Plan, plan_content
+from sync.release import Release
+from sync.roads.staging import Staging
+from sync.transport import Offers, Pack, Patch, Torrent, read_offers
 
 Door = Callable[[list[Staged]], list[Refusal]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentWishes:
-    """Whose content is kept: the subscribed bundles (None: all) and single requests; scope and term rank it."""
+    """Whose content is kept: the subscribed bundles (None: all) and single requests; scope and term rank it.
+
+    `lessons`: ids of the resources that the lessons of these days need; of what is wanted they come first.
+    """
 
     subscriptions: frozenset[str] | None
     requests: tuple[str, ...]
     scope: Scope
     term: str
+    lessons: frozenset[str] = frozenset()
 
     def key(self, generation: Generation, release: int) -> str:
         """Return a digest that stays the same as long as a new plan would come to nothing new."""
@@ -76,7 +88,8 @@ def wants_after(
     found = [want for want in wants(reader, wishes) if want.number not in skip]
     if dropped:
         kept = _subscribed(reader, wishes) - reader.members(dropped)
-        found = [want for want in found if want.number in kept or want.rank[0] == 0]
+        asked = set(reader.numbers_of(wishes.requests).values())
+        found = [want for want in found if want.number in kept or want.number in asked]
     for position, (resource, subscribed) in enumerate(changed.values(), start=1):
         requested = resource.id in wishes.requests
         if (subscribed or requested) and resource.files:
@@ -91,20 +104,61 @@ def fit_disk(reader: Reader, blobs: BlobStore, wanted: Sequence[Want], keep_free
     return fit(wanted, max(0, held + blobs.free_bytes() - keep_free_bytes))
 
 
+def offers_of(
+    release: Release, trust: Path, wanted: Mapping[str, int], has: Callable[[str], bool]
+) -> tuple[Offers, list[ContentError]]:
+    """Return what the transport files of `release` offer to a box that wants `wanted`, and which were refused.
+
+    A file that is missing or refused costs the ways it offers, never the run.
+    """
+    packs: dict[str, Pack] = {}
+    patches: dict[str, tuple[Patch, ...]] = {}
+    torrents: dict[str, Torrent] = {}
+    refused: list[ContentError] = []
+    usable = usable_methods()
+    for bundle in release.bundles:
+        try:
+            found = read_offers(
+                transport_lines(trust, bundle),
+                where=bundle.transport.plain.path,
+                wanted=wanted.__contains__,
+                has=has,
+            )
+        except FileNotFoundError:
+            continue
+        except ContentError as error:
+            refused.append(error)
+            continue
+        packs.update((pack.file.sha256, pack) for pack in found.packs)
+        torrents.update(found.torrents)
+        for target, some in found.patches.items():
+            patches[target] = patches.get(target, ()) + tuple(one for one in some if one.method in usable)
+    return Offers(packs=tuple(packs.values()), patches=patches, torrents=torrents), refused
+
+
 def plan_of(
     release: int,
     reader: Reader,
     wanted: Sequence[Want],
     fitted: Fit,
+    staging: Staging,
     *,
+    offers: Offers | None = None,
+    roads: Roads | None = None,
     deltas: Iterable[BundleDelta] = (),
     sources: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan that brings what is wanted, fits and is not here."""
+    begun = staging.begun()
+    held = Held(
+        has=reader.has,
+        has_torrent=lambda sha256: reader.torrent(sha256) is not None,
+        staged_bytes=lambda sha256: begun.get(sha256, 0),
+    )
     return Plan(
         release=release,
         bundles=tuple(deltas),
-        steps=plan_content(wanted, fitted, reader.has),
+        haul=plan_content(wanted, fitted, held, offers, roads),
         left_out=len(fitted.left_out),
         left_out_bytes=fitted.left_out_bytes,
         sources=sources,
@@ -132,13 +186,16 @@ def set_left_out(library: Library, wanted: Sequence[Want], fitted: Fit) -> None:
             writer.set_left_out(changed)
 
 
-def collect(library: Library, blobs: BlobStore, fitted: Fit, room_bytes: int) -> int:
+def collect(
+    library: Library, blobs: BlobStore, fitted: Fit, room_bytes: int, needed: Set[str] = frozenset()
+) -> int:
     """Delete blobs that nothing names, and where `room_bytes` are not free those that are not kept; return the bytes.
 
-    What pages still use stays in either case. Rows go first: a cut leaves files without rows, never the reverse.
+    What pages still use stays in either case, and so does what is `needed` (the sources of patches) where there is
+    room. Rows go first: a cut leaves files without rows, never the reverse.
     """
     with library.reading() as reader:
-        doomed = {blob.sha256: blob for blob in reader.unused_blobs()}
+        doomed = {blob.sha256: blob for blob in reader.unused_blobs() if blob.sha256 not in needed}
         if blobs.free_bytes() + sum(blob.size_bytes for blob in doomed.values()) < room_bytes:
             serving = set(reader.serving_blobs())
             for blob in reader.blobs():
@@ -155,11 +212,10 @@ def _subscribed(reader: Reader, wishes: ContentWishes) -> set[int]:
 
 
 def _want(number: int, resource: Resource, wishes: ContentWishes, *, requested: bool) -> Want:
-    return Want(
-        number=number,
-        rank=rank(resource, requested=requested, own=_is_own(resource, wishes.scope), term=wishes.term),
-        files=resource.files,
-    )
+    place, *rest = rank(resource, requested=requested, own=_is_own(resource, wishes.scope), term=wishes.term)
+    if resource.id in wishes.lessons:
+        place = LESSONS
+    return Want(number=number, rank=(place, *rest), files=resource.files)
 
 
 def _is_own(resource: Resource, scope: Scope) -> bool:

@@ -28,6 +28,13 @@ PHASES = {
     "export": ("写出", "exporting"),
 }
 
+ROADS = {
+    "http": ("网络", "http"),
+    "rsync": ("rsync", "rsync"),
+    "directory": ("本地磁盘", "disk"),
+    "swarm": ("邻居互传", "swarm"),
+}
+
 
 def size_text(size_bytes: float) -> str:
     """Return a size for people, in steps of 1000."""
@@ -83,10 +90,16 @@ class Bar:
             filled = round(share * 24)
             parts.append("█" * filled + "░" * (24 - filled) + f" {share:4.0%}")
         parts.append(f"{progress.done}/{progress.total}" if progress.total else str(progress.done))
-        if progress.done_bytes and seconds > 0.5:
+        if progress.bytes_per_second is not None:
+            parts.append(f"{size_text(progress.bytes_per_second)}/s")
+        elif progress.done_bytes and seconds > 0.5:
             parts.append(f"{size_text((progress.done_bytes - self._first_bytes) / seconds)}/s")
-        if share and seconds > 2 and share < 1:
-            left = seconds * (1 - share) / share
+        left = progress.seconds_left
+        if left is None and share and seconds > 2 and share < 1:
+            left = round(seconds * (1 - share) / share)
+        if left:
             parts.append(("还需 " if self._chinese else "left ") + time_text(left))
+        if progress.road:
+            parts.append(ROADS.get(progress.road, (progress.road, progress.road))[0 if self._chinese else 1])
         width = shutil.get_terminal_size().columns - 1
         return "  ".join(parts)[:width]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from catalog.clock import system_clock
 from catalog.durable import storage
 from catalog.errors import ContentError
 from webui.accounts import ACCOUNTS
+
+if TYPE_CHECKING:
+    from sync.update import UpdateResult
 
 
 @click.group()
@@ -85,12 +88,12 @@ def password(call: Call, account: str) -> None:
 @leaf
 def sync(call: Call, source: str | None, dry_run: bool) -> None:
     """Get what changed. Safe to kill at any moment; the next run goes on where this one stopped."""
-    from appliance.syncing import dry_run_json, result_json, run_dry, run_sync
+    from appliance.syncing import MOST_WARNINGS, result_json, run_dry, run_sync
 
     with Box.open(call.state) as opened:
         if dry_run:
-            plan = run_dry(opened, source)
-            call.answer(dry_run_json(plan), plan.explain(call.language))
+            found = run_dry(opened, source)
+            call.answer(found.to_json(), found.text(call.language))
             return
         progress = call.progress()
         try:
@@ -98,16 +101,33 @@ def sync(call: Call, source: str | None, dry_run: bool) -> None:
         finally:
             if isinstance(progress, Bar):
                 progress.close()
-        call.answer(
-            result_json(result),
-            call.words(
-                f"已更新到第 {result.release} 次发布：取 {result.fetched_blobs} 个数据块，{size_text(result.fetched_bytes)}，"
-                f"用时 {result.seconds:.1f} 秒。",
-                f"At release {result.release}: {result.fetched_blobs} blobs, {size_text(result.fetched_bytes)}, "
-                f"{result.seconds:.1f} s.",
-            ),
-        )
+        call.answer(result_json(result), _sync_text(call, result))
+        for warning in result.warnings[:MOST_WARNINGS]:
+            call.say(warning.line("zh-CN"), warning.line("en"))
         call.end(result.failure)
+
+
+def _sync_text(call: Call, result: UpdateResult) -> str:
+    saved = result.saved
+    parts = [
+        call.words(
+            f"已更新到第 {result.release} 次发布：取 {result.fetched_blobs} 个数据块，{size_text(result.fetched_bytes)}，"
+            f"用时 {result.seconds:.1f} 秒。",
+            f"At release {result.release}: {result.fetched_blobs} blobs, {size_text(result.fetched_bytes)}, "
+            f"{result.seconds:.1f} s.",
+        )
+    ]
+    if saved.get("patch"):
+        parts.append(
+            call.words(
+                f"补丁省下 {size_text(saved['patch'])}。", f"Patches spared {size_text(saved['patch'])}."
+            )
+        )
+    if saved.get("lan"):
+        parts.append(
+            call.words(f"邻居给了 {size_text(saved['lan'])}。", f"Neighbours gave {size_text(saved['lan'])}.")
+        )
+    return " ".join(parts)
 
 
 @box.command()
@@ -168,25 +188,37 @@ def _status_text(call: Call, value: dict[str, Any]) -> str:
         lines.append(
             call.words("上次同步：", "last sync: ") + f"{last['at']} {last['result']} {last['code']}".rstrip()
         )
+    if damaged := value["damaged"]:
+        lines.append(
+            call.words(
+                f"损坏的数据块：{damaged} 个（box verify --repair）",
+                f"damaged blobs: {damaged} (box verify --repair)",
+            )
+        )
     return "\n".join(lines)
 
 
 @box.command()
-@click.option("--repair", is_flag=True, help="Fetch what is damaged again.")
+@click.option(
+    "--repair", is_flag=True, help="Mend what is damaged: only the bad pieces of big files are fetched."
+)
+@click.option(
+    "--continue",
+    "go_on",
+    is_flag=True,
+    help="Go on with this month's round in the background; what was read this month is not read again.",
+)
+@click.option("--rate", type=click.IntRange(1), help="Read at most so many bytes a second.")
 @leaf
-def verify(call: Call, repair: bool) -> None:
+def verify(call: Call, repair: bool, go_on: bool, rate: int | None) -> None:
     """Re-read every blob and compare its hash."""
-    from appliance.syncing import run_verify
+    from appliance.verifying import run_patrol, run_verify, verify_json
 
     with Box.open(call.state) as opened:
-        result = run_verify(opened, repair, call.progress())
+        run = run_patrol if go_on else run_verify
+        result = run(opened, repair, rate, call.progress())
         call.answer(
-            {
-                "checked": result.checked,
-                "damaged": result.damaged,
-                "repaired": result.repaired,
-                "fetched_bytes": result.fetched_bytes,
-            },
+            verify_json(result),
             call.words(
                 f"已校验 {result.checked} 个数据块，损坏 {result.damaged}，修复 {result.repaired}。",
                 f"{result.checked} blobs checked, {result.damaged} damaged, {result.repaired} repaired.",

@@ -1,0 +1,164 @@
+"""A week's release with edited, small and big files: a box takes patches and packs, and does without where it must."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from builders import sha256
+from county import NOW, County
+from hostile import HostileHub, Misbehaviour
+from syncing_box import SyncingBox
+
+from sync.plan import PACK, PATCH, WHOLE
+from sync.run import UpdateResult
+
+MIB = 1 << 20
+LATER = NOW + timedelta(hours=1)
+
+
+class Week:
+    """A county at release 2: a deck was edited, eight small files and a film are new."""
+
+    def __init__(self, directory: Path) -> None:
+        self.county = County(directory)
+        noise = random.Random(3)
+        self.old = noise.randbytes(400_000)
+        self.county.add("deck", self.old, title="课件 千克")
+        for number in range(8):
+            self.county.add(f"s{number}", noise.randbytes(3000 + number))
+        self.county.publish()
+        self.first = directory.with_name("first")
+        shutil.copytree(self.county.public, self.first)
+        self.new = self.old[:200_000] + b"edited" + self.old[200_000:]
+        self.county.add("deck", self.new, title="课件 千克")
+        for number in range(8):
+            self.county.add(f"t{number}", noise.randbytes(3000 + number))
+        self.film = noise.randbytes(6 * MIB)
+        self.county.add("film", self.film)
+        self.county.publish(LATER)
+        self.new_bytes = len(self.new) + sum(3000 + number for number in range(8)) + len(self.film)
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
+    week = Week(tmp_path_factory.mktemp("week") / "hub")
+    yield week
+    week.county.close()
+
+
+@pytest.fixture
+def box(tmp_path: Path, week: Week) -> Iterator[SyncingBox]:
+    """A box at release 1."""
+    with SyncingBox(tmp_path / "box", week.county) as box:
+        assert box.update(week.first).failure is None
+        yield box
+
+
+def finished(week: Week, box: SyncingBox, result: UpdateResult) -> None:
+    assert result.failure is None and result.content_release == 2
+    assert box.entry("deck").serving[0].sha256 == sha256(week.new)
+    box.check()
+    assert sum(result.ways.values()) == week.new_bytes
+    assert result.fetched_bytes == sum(result.roads.values())
+    assert list((box.state / "staging").glob("?" * 64)) == []
+
+
+def test_a_week_costs_its_new_bytes_only_and_as_planned(week: Week, box: SyncingBox) -> None:
+    with HostileHub(week.county.public) as hub:
+        plan = box.preview(hub.address)
+        assert {step.way.kind for step in plan.steps} == {PATCH, PACK, WHOLE}
+        before = hub.sent()
+        result = box.update(hub.address)
+        finished(week, box, result)
+        assert result.ways == {
+            "patch": len(week.new),
+            "pack": week.new_bytes - len(week.new) - 6 * MIB,
+            "whole": 6 * MIB,
+        }
+        assert result.fetched_blobs == 10 and result.reused_bytes == 0 and not result.warnings
+        assert hub.sent() - before == result.fetched_bytes
+        # What was planned is what travelled, but for the head's metadata.
+        assert 0 <= result.fetched_bytes - plan.haul.line_bytes < 6000
+        assert result.saved["patch"] > len(week.new) * 0.99
+        with box.library.reading() as reader:
+            assert reader.torrent(sha256(week.film)) is not None
+
+
+def test_from_a_disk_everything_comes_whole(week: Week, box: SyncingBox) -> None:
+    result = box.update(week.county.public)
+    finished(week, box, result)
+    assert result.ways == {"whole": week.new_bytes} and set(result.roads) == {"directory"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Misbehaviour(r"transport", status=404),
+        Misbehaviour(r"transport", swap=b"x"),
+        Misbehaviour(r"transport", lie_length=9),
+    ],
+)
+def test_a_box_does_without_the_transport_file(week: Week, tmp_path: Path, wrong: Misbehaviour) -> None:
+    with SyncingBox(tmp_path / "fresh", week.county) as box, HostileHub(week.county.public, wrong) as hub:
+        result = box.update(hub.address)
+        assert result.failure is None and result.content_release == 2
+        assert set(result.ways) == {"whole"} and result.warnings
+        box.check()
+
+
+def test_packs_and_patches_that_are_nowhere_cost_nothing(week: Week, box: SyncingBox) -> None:
+    plan = box.preview(week.county.public)
+    wanted = "|".join(step.file.sha256 for step in plan.steps)
+    with HostileHub(week.county.public, Misbehaviour(rf"blobs/../(?!{wanted})", status=404)) as hub:
+        result = box.update(hub.address)
+    finished(week, box, result)
+    assert result.ways == {"whole": week.new_bytes}
+
+
+def test_a_run_that_breaks_off_goes_on_with_what_came(week: Week, box: SyncingBox) -> None:
+    film = sha256(week.film)
+    with HostileHub(week.county.public, Misbehaviour(film, stop_after=2 * MIB + 5000, times=1)) as hub:
+        hub.wrong.append(Misbehaviour(film, status=503))
+        result = box.update(hub.address)
+        assert result.failure is not None and result.content_release == 1
+        # All but the film is here; the deck serves its new edition.
+        assert box.entry("deck").serving[0].sha256 == sha256(week.new)
+        hub.wrong.clear()
+        sent = hub.sent("blobs/")
+        again = box.update(hub.address)
+        assert again.failure is None and again.content_release == 2
+        assert hub.sent("blobs/") - sent <= 4 * MIB and again.reused_bytes >= 2 * MIB
+        assert again.ways == {"whole": 6 * MIB}
+    box.check()
+
+
+def test_the_source_of_a_patch_is_kept_until_it_was_used(week: Week, box: SyncingBox) -> None:
+    # The box no longer serves the old edition: only the patch needs its bytes.
+    old = sha256(week.old)
+    with HostileHub(week.county.public, Misbehaviour("blobs/", status=404)) as hub:
+        box.update(hub.address, subscriptions=frozenset())
+    assert old in box.held()
+    with HostileHub(week.county.public) as hub:
+        result = box.update(hub.address)
+        finished(week, box, result)
+        assert result.ways["patch"] == len(week.new) and hub.sent(sha256(week.new)) == 0
+    assert old not in box.held()
+
+
+def test_lessons_of_these_days_come_first(week: Week, box: SyncingBox) -> None:
+    with HostileHub(week.county.public) as hub:
+        plan = box.preview(hub.address, lessons=frozenset({"film"}))
+        assert plan.steps[0].file.sha256 == sha256(week.film)
+        assert plan.haul.loads[-1].place > plan.haul.loads[0].place
+
+
+def test_a_portal_in_the_way_keeps_the_old_edition(week: Week, box: SyncingBox) -> None:
+    with HostileHub(week.county.public, Misbehaviour(r"blobs/", portal=True)) as hub:
+        result = box.update(hub.address)
+    assert result.failure is not None and result.failure.code == "E-PORTAL"
+    assert box.entry("deck").serving[0].sha256 == sha256(week.old)
