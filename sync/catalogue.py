@@ -1,4 +1,4 @@
-"""A new release's catalogue becomes the library's: compared as a stream, then written in one step with its index.
+"""A new release's catalogue becomes the library's: compared with it, then written in one step with its index.
 
 Invariant: rows, index and release number change in one SQLite transaction. The index is written durably into a
 directory of its own before that commit names it; a cut before the commit leaves the old state and a directory that
@@ -7,19 +7,21 @@ the next run clears away. Changed lines go through a spool file, so memory does 
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.errors import ContentError
 from catalog.library import Library, Reader, Writer
 from catalog.library.rows import line_digest
-from catalog.manifest import Bundle, Line, read_manifest
+from catalog.manifest import Bundle, Line, read_bundle_line, read_manifest
 from catalog.progress import OnProgress, Progress, silent
 from catalog.resource import Resource
 from catalog.search import index
 from catalog.search.record import records_of
+from sync.manifest_door import ManifestChange
 from sync.plan import BundleDelta
 from sync.release import BundleHead, Release
 
@@ -57,11 +59,18 @@ class CatalogueChange:
 
 
 def compare_release(
-    library: Library, release: Release, lines: Lines, work: Path, *, known: Callable[[BundleHead], bool]
+    library: Library,
+    release: Release,
+    lines: Lines,
+    work: Path,
+    *,
+    known: Callable[[BundleHead], bool],
+    made: Mapping[str, ManifestChange],
 ) -> tuple[list[BundleChange], list[BundleDelta]]:
     """Compare each bundle of `release` with the library; return what changed, and the bundles that are gone.
 
-    `known` tells that a bundle is the one whose manifest was applied before. Spools are written into `work`.
+    `known` tells that a bundle is the one whose manifest was applied before. `made`: what a delta changed in the one
+    that was applied last, so that the rest need not be read. Spools are written into `work`.
     """
     changes = []
     with library.reading() as reader:
@@ -69,7 +78,13 @@ def compare_release(
         for head in release.bundles:
             held = versions.get(head.id)
             if held is None or held.version != head.version or not known(head):
-                changes.append(_compare(reader, head, lines(head), work))
+                change = made.get(head.id)
+                found = (
+                    _take_over(reader, head, change)
+                    if held is not None and change is not None and change.version == held.version
+                    else None
+                )
+                changes.append(found or _compare(reader, head, lines(head), work))
         gone = [
             BundleDelta(id=held.id, version=0, added=0, changed=0, removed=held.resources)
             for held in versions.values()
@@ -163,8 +178,31 @@ def _next_directory(reader: Reader, index_root: Path) -> int:
     return max([reader.generation().index, *used]) + 1
 
 
-def _compare(reader: Reader, head: BundleHead, lines: Iterable[bytes], work: Path) -> BundleChange:
-    bundle, stream = read_manifest(lines, head.manifest.plain.path)
+def _take_over(reader: Reader, head: BundleHead, change: ManifestChange) -> BundleChange | None:
+    """Return what a delta changed as the change to the library; None where the library is not what it started from."""
+    held = reader.digests_of(head.id, change.gone)
+    if held != change.gone:
+        return None
+    with change.spool.open("rb") as lines:
+        come = {str(json.loads(line)["id"]) for line in lines}
+    added = come - change.gone.keys()
+    if reader.digests_of(head.id, added):
+        # An id that stands twice in the manifest: the comparison says where.
+        return None
+    bundle = read_bundle_line(change.first_line, head.manifest.plain.path)
+    _check_bundle(bundle, head)
+    removed = tuple(resource_id for resource_id in change.gone if resource_id not in come)
+    delta = BundleDelta(
+        id=bundle.id,
+        version=bundle.version,
+        added=len(added),
+        changed=len(come) - len(added),
+        removed=len(removed),
+    )
+    return BundleChange(bundle=bundle, spool=change.spool, delta=delta, removed=removed)
+
+
+def _check_bundle(bundle: Bundle, head: BundleHead) -> None:
     if (bundle.id, bundle.version) != (head.id, head.version):
         raise ContentError(
             "E-MANIFEST",
@@ -172,6 +210,11 @@ def _compare(reader: Reader, head: BundleHead, lines: Iterable[bytes], work: Pat
             expected=f"{head.id} {head.version}",
             found=f"{bundle.id} {bundle.version}",
         )
+
+
+def _compare(reader: Reader, head: BundleHead, lines: Iterable[bytes], work: Path) -> BundleChange:
+    bundle, stream = read_manifest(lines, head.manifest.plain.path)
+    _check_bundle(bundle, head)
     spool = work / f"{head.id}.changed.jsonl"
     held = reader.digests(head.id)
     mine = next(held, None)

@@ -95,6 +95,19 @@ class Reader:
             )
         )
 
+    def digests_of(self, bundle: str, resource_ids: Iterable[str]) -> dict[str, bytes]:
+        """Return id -> digest of its canonical line for those of `resource_ids` that the bundle lists."""
+        found = {}
+        for resource_id in resource_ids:
+            row = self._db.execute(
+                "SELECT r.digest FROM resources r JOIN members m ON m.number = r.number"
+                " WHERE r.id = ? AND m.bundle = ?",
+                (resource_id, bundle),
+            ).fetchone()
+            if row:
+                found[resource_id] = row[0]
+        return found
+
     def lines(self, bundle: str) -> Iterator[bytes]:
         """Stream the canonical lines (with newline) of a bundle's resources in every state, sorted by id."""
         rows = self._db.execute(

@@ -17,6 +17,7 @@ from catalog.blobs import hash_file
 from catalog.local import Local
 from catalog.resource import Resource
 from catalog.search.query import Searcher, SearchRequest
+from sync.heads import current_head
 from sync.update import Update, UpdateResult, UpdateSettings
 
 RELEASES = 4
@@ -47,13 +48,19 @@ class Publisher:
 
 @pytest.fixture(scope="module")
 def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
-    """Four releases: each adds small files and a large one, edits one resource and drops another."""
+    """Four releases: each adds small files and a large one, edits one resource and drops another.
+
+    The first has so many words that the later manifests travel by delta.
+    """
     directory = tmp_path_factory.mktemp("county")
     trees, records = [directory / "none"], [dict[str, Resource]()]
     with County(directory / "hub") as county:
         shown: dict[str, Resource] = {}
         for release in range(1, RELEASES + 1):
             chance = random.Random(release)
+            for number in range(30 if release == 1 else 0):
+                name = f"w{number}"
+                shown[name] = county.add(name, name.encode(), description=chance.randbytes(200).hex())
             for number in range(SMALL):
                 name = f"r{release}-{number}"
                 shown[name] = county.add(name, chance.randbytes(7_000 * number + 1), title=f"第{release}课")
@@ -65,6 +72,8 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
                     writer.remove_resources("main", [dropped])
                 del shown[dropped]
             assert county.publish(NOW + release * DAY).release == release
+            head = current_head(county.public)
+            assert head is not None and len(head.release.deltas()) == min(3, release - 1)
             trees.append(directory / f"tree{release}")
             shutil.copytree(county.public, trees[-1])
             records.append(dict(shown))
