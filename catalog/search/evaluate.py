@@ -9,9 +9,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from operator import itemgetter
 
 from whoosh.util.numeric import byte_to_length
 
@@ -21,7 +20,6 @@ from catalog.search.schema import TITLE_HIT
 
 SCORED_HITS = 1000
 K1, B = 1.2, 0.75
-_by_score = itemgetter(0, 1)
 
 
 class Evaluator:
@@ -41,7 +39,7 @@ class Evaluator:
         self, matched: list[Matched], first: int, last: int, preferred: NumberSet | None = None
     ) -> list[int]:
         """Return the library numbers of the hits ranked from `first` to before `last`."""
-        tiers = list(zip(*(_tiers(part, preferred) for part in matched), strict=True))
+        tiers = zip(*(_tiers(part, preferred) for part in matched), strict=True)
         if sum(part.count for part in matched) <= SCORED_HITS:
             return self._scored(matched, tiers, first, last)
         merged = (
@@ -54,9 +52,9 @@ class Evaluator:
         return [part.segment.files.numbers[document] for part, document in ranked]
 
     def _scored(
-        self, matched: list[Matched], tiers: list[tuple[Iterator[int], ...]], first: int, last: int
+        self, matched: list[Matched], tiers: Iterable[tuple[Iterable[int], ...]], first: int, last: int
     ) -> list[int]:
-        """Return the numbers as `rank` does; only tiers that the page reaches into are scored."""
+        """Return the numbers as `rank` does; only the tiers that the page reaches into are looked at."""
         clauses = len(matched[0].hits) if matched else 0
         importances = [
             math.log(1 + self.documents / (1 + sum(part.hits[at].count for part in matched))) * (K1 + 1)
@@ -66,29 +64,39 @@ class Evaluator:
         for tier in tiers:
             parts = [(part, list(documents)) for part, documents in zip(matched, tier, strict=True)]
             size = sum(len(documents) for _, documents in parts)
-            if first < size and last > 0:
-                rows = [row for part, documents in parts for row in self._score(part, documents, importances)]
-                # Equal hits stay in the order of their documents.
-                rows.sort(key=_by_score)
-                ranked += [number for *_, number in rows[max(first, 0) : last]]
+            if first < size:
+                ranked += self._by_score(parts, importances)[max(first, 0) : last]
             first, last = first - size, last - size
+            if last <= 0:
+                break
         return ranked
 
-    def _score(
-        self, part: Matched, documents: list[int], importances: list[float]
-    ) -> Iterator[tuple[float, float, int]]:
-        """Yield (-score, -quality, number) of each document: BM25."""
-        files = part.segment.files
-        norms = [self._norms[files.length_bytes[document]] for document in documents]
+    def _by_score(self, parts: list[tuple[Matched, list[int]]], importances: list[float]) -> list[int]:
+        """Return the numbers of the documents by BM25, equal ones in static order."""
+        numbers: list[int] = []
+        scores: list[float] = []
+        qualities: list[float] = []
+        for part, documents in parts:
+            files = part.segment.files
+            numbers += map(files.numbers.__getitem__, documents)
+            qualities += map(files.qualities.__getitem__, documents)
+            scores += self._scores(part, documents, importances)
+        places: Iterable[int] = range(len(numbers))
+        if len(parts) > 1:
+            places = sorted(places, key=qualities.__getitem__, reverse=True)
+        return [numbers[place] for place in sorted(places, key=scores.__getitem__, reverse=True)]
+
+    def _scores(self, part: Matched, documents: list[int], importances: list[float]) -> list[float]:
+        lengths = part.segment.files.length_bytes
+        norms = [self._norms[lengths[document]] for document in documents]
         scores = [0.0] * len(documents)
         for hits, importance in zip(part.hits, importances, strict=True):
             weights = map(hits.weights.__getitem__, documents)
             scores = [
-                score - importance * weight / (weight + norm)
+                score + importance * weight / (weight + norm)
                 for score, weight, norm in zip(scores, weights, norms, strict=True)
             ]
-        qualities = [-files.qualities[document] for document in documents]
-        return zip(scores, qualities, map(files.numbers.__getitem__, documents), strict=True)
+        return scores
 
 
 def count_facets(matched: list[Matched], filters: Filters) -> dict[str, dict[str, int]]:
@@ -107,27 +115,29 @@ def count_facets(matched: list[Matched], filters: Filters) -> dict[str, dict[str
     return facets
 
 
-def _tiers(part: Matched, preferred: NumberSet | None) -> list[Iterator[int]]:
-    """Return the hits in four tiers, each in static order: every term in the title or not, preferred or not."""
+def _tiers(part: Matched, preferred: NumberSet | None) -> Iterator[Iterable[int]]:
+    """Yield the hits in four tiers, each in static order: every term in the title or not, preferred or not."""
     if part.documents is None:
         titles = part.bits if part.hits else 0
         for hits in part.hits:
             titles &= hits.title_bits
         first = part.segment.number_bits(preferred) if preferred else 0
-        sets = [bits & chosen for bits in (titles, part.bits & ~titles) for chosen in (first, ~first)]
-        return [documents_in(bits) for bits in sets]
-    documents = part.documents
-    columns = [list(map(hits.weights.__getitem__, documents)) for hits in part.hits]
-    lowest = list(map(min, *columns)) if len(columns) > 1 else columns[0]
-    tiers: list[list[int]] = [[], [], [], []]
+        for bits in (titles, part.bits & ~titles):
+            yield documents_in(bits & first)
+            yield documents_in(bits & ~first)
+        return
+    columns = [map(hits.weights.__getitem__, part.documents) for hits in part.hits]
+    lowest = map(min, *columns) if len(columns) > 1 else columns[0]
+    in_title = [weight >= TITLE_HIT for weight in lowest]
     numbers = part.segment.files.numbers
     wanted = preferred.numbers if preferred else frozenset()
-    for document, weight in zip(documents, lowest, strict=True):
-        tiers[2 * (weight < TITLE_HIT) + (numbers[document] not in wanted)].append(document)
-    return [iter(tier) for tier in tiers]
+    for titled in (True, False):
+        tier = [document for document, found in zip(part.documents, in_title, strict=True) if found is titled]
+        yield [document for document in tier if numbers[document] in wanted] if wanted else []
+        yield [document for document in tier if numbers[document] not in wanted] if wanted else tier
 
 
-def _with(part: Matched, documents: Iterator[int]) -> Iterator[tuple[Matched, int]]:
+def _with(part: Matched, documents: Iterable[int]) -> Iterator[tuple[Matched, int]]:
     return ((part, document) for document in documents)
 
 

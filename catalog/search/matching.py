@@ -159,13 +159,16 @@ class Matched:
     def count_codes(self, field: str) -> Counter[str]:
         """Return how many of the documents have each code of the facet `field`."""
         column = self.segment.files.facet(field)
-        if self.documents is None and len(column.values) <= 256:
-            found = {
-                place: (self.bits & self.segment.value_bits(field, place)).bit_count()
-                for place in range(len(column.values))
+        references, places = column.references, range(len(column.values))
+        if self.documents is None and len(places) <= 256:
+            found: Mapping[int, int] = {
+                place: (self.bits & self.segment.value_bits(field, place)).bit_count() for place in places
             }
+        elif isinstance(references, bytes):
+            own = bytes(map(references.__getitem__, self.all_documents()))
+            found = {place: own.count(place) for place in places}
         else:
-            found = Counter(map(column.references.__getitem__, self.all_documents()))
+            found = Counter(map(references.__getitem__, self.all_documents()))
         counts: Counter[str] = Counter()
         for place, count in found.items():
             for code in column.values[place] if count else ():
