@@ -113,6 +113,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "请县中心重新发布",
         "ask the hub to publish again",
     ),
+    "E-BOX-FILE": Message(
+        10,
+        "县中心给本机的设置文件不合规范",
+        "the hub's file for this box is not valid",
+        "请县中心重新分配（hub assign）；原有设置照旧",
+        "ask the hub to assign it again; the settings stay as they were",
+    ),
     "E-CATALOG": Message(
         10,
         "发布目录不合规范",

@@ -1,0 +1,250 @@
+"""A box's own file: signed at the hub, fetched with the head, refused where it is not the box's own newest one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from county import DAY, NOW, County
+from wire import Wire
+from wsgi import address_of
+
+from catalog.errors import ContentError
+from catalog.local import Local
+from catalog.resource import canonical_json
+from catalog.scope import Scope
+from sync import boxfile, tree
+from sync.boxfile import Assignment, assign, assigned, held, new_assignment, renew_all, sign, take, verify
+from sync.roads import Road, road_for
+from sync.serve import published_tree
+
+BOX, OTHER = "0123456789abcdef" * 2, "f" * 32
+
+
+@pytest.fixture
+def county(tmp_path: Path) -> Iterator[County]:
+    with County(tmp_path / "hub") as county:
+        yield county
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    with Local.open(tmp_path / "local.db") as local:
+        yield local
+
+
+def an_assignment(county: County, box: str = BOX, **settings: object) -> Assignment:
+    made = new_assignment(county.public, box, NOW, **settings)
+    assign(county.public, county.keys, made)
+    return made
+
+
+def taken(road: Road, local: Local, county: County, **more: object) -> str:
+    """Take over `road`; return the code of the refusal."""
+    error = take(
+        road,
+        local,
+        **{"box_id": BOX, "box_key": county.keys.box_key, "now": NOW, **more},  # type: ignore[arg-type]
+    )
+    return error.code if error else ""
+
+
+def road_to(county: County) -> Road:
+    return road_for(str(county.public))
+
+
+def test_a_file_is_read_as_it_was_written(county: County) -> None:
+    made = an_assignment(
+        county,
+        subscriptions=("main", "g3-math"),
+        scope=Scope(stages=frozenset({"primary"})),
+        policy={"windows": ["1-5 18:00-23:00"], "month_budget_mb": 2000},
+    )
+    data = (county.public / tree.box_path(BOX)).read_bytes()
+    read = verify(data, box_key=county.keys.box_key, box_id=BOX)
+    assert read == Assignment(
+        box=BOX,
+        version=1,
+        signed_at=NOW,
+        expires=made.expires,
+        subscriptions=("g3-math", "main"),
+        scope=made.scope,
+        policy=made.policy,
+    )
+    assert read.expires - NOW >= timedelta(days=200)
+    assert (county.public / tree.box_path(BOX)).stat().st_mode & 0o777 == 0o644
+    assert (county.public / "boxes").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_box_takes_its_file_and_keeps_it(county: County, local: Local) -> None:
+    road = road_to(county)
+    assert taken(road, local, county) == "" and held(local) is None
+    an_assignment(county, subscriptions=("main",))
+    assert taken(road, local, county) == ""
+    found = held(local)
+    assert found is not None and found.subscriptions == ("main",) and found.version == 1
+    an_assignment(county, subscriptions=("all",), policy={"metered": True})
+    assert taken(road, local, county) == ""
+    found = held(local)
+    assert found is not None and found.subscriptions == ("all",) and found.policy == {"metered": True}
+    # The hub's tree is gone, the settings are not.
+    (county.public / tree.box_path(BOX)).unlink()
+    assert taken(road, local, county) == "" and held(local) == found
+
+
+def test_an_unchanged_file_costs_a_tag(county: County, local: Local) -> None:
+    an_assignment(county, subscriptions=("main",))
+    with address_of(published_tree(county.public)) as address:
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with Wire(port) as wire:
+            road = road_for(f"http://127.0.0.1:{wire.port}/")
+            assert taken(road, local, county) == ""
+            stored = local.get(boxfile.BOX_FILE)
+            wire.reset()
+            assert taken(road, local, county) == ""
+            assert wire.down_bytes < 300 and wire.up_bytes < 300 and wire.connections == 0
+            assert local.get(boxfile.BOX_FILE) == stored
+            an_assignment(county, subscriptions=("other",))
+            assert taken(road, local, county) == ""
+            road.close()
+    found = held(local)
+    assert found is not None and found.subscriptions == ("other",)
+
+
+def test_an_older_file_after_a_newer_one_is_refused(county: County, local: Local) -> None:
+    an_assignment(county, subscriptions=("main",))
+    old = (county.public / tree.box_path(BOX)).read_bytes()
+    an_assignment(county, subscriptions=("other",))
+    road = road_to(county)
+    assert taken(road, local, county) == ""
+    (county.public / tree.box_path(BOX)).write_bytes(old)
+    assert taken(road, local, county) == "E-ROLLBACK"
+    found = held(local)
+    assert found is not None and found.subscriptions == ("other",)
+
+
+def test_the_file_of_another_box_or_county_is_refused(county: County, local: Local, tmp_path: Path) -> None:
+    road, place = road_to(county), county.public / tree.box_path(BOX)
+    an_assignment(county, subscriptions=("main",))
+    assert taken(road, local, county) == ""
+    before = local.get(boxfile.BOX_FILE)
+    an_assignment(county, OTHER, subscriptions=("theirs",))
+    place.write_bytes((county.public / tree.box_path(OTHER)).read_bytes())
+    assert taken(road, local, county) == "E-BOX-FILE"
+    with County(tmp_path / "elsewhere", name="别县") as elsewhere:
+        made = new_assignment(elsewhere.public, BOX, NOW, subscriptions=("theirs",))
+        place.write_bytes(sign(made, elsewhere.keys))
+        assert taken(road, local, county) == "E-SIGNATURE"
+        # The right key's name over another's signature.
+        forged = json.loads(place.read_bytes())
+        forged["signatures"][0]["keyid"] = county.keys.box_key
+        place.write_bytes(canonical_json(forged))
+        assert taken(road, local, county) == "E-SIGNATURE"
+    assert local.get(boxfile.BOX_FILE) == before
+
+
+def test_an_expired_file_changes_nothing_and_one_in_force_stays(county: County, local: Local) -> None:
+    road = road_to(county)
+    made = an_assignment(county, subscriptions=("main",))
+    assert taken(road, local, county, now=made.expires + DAY) == "E-EXPIRED"
+    assert held(local) is None
+    assert taken(road, local, county) == ""
+    assert held(local) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 0},
+        {"version": True},
+        {"version": 2**60},
+        {"box": "../../etc"},
+        {"expires": "soon"},
+        {"signed_at": 5},
+        {"subscriptions": ["../x"]},
+        {"subscriptions": "some"},
+        {"subscriptions": [["main"]]},
+        {"scope": "all"},
+        {"scope": {"editions": [1]}},
+        {"policy": {"windows": ["never"]}},
+        {"policy": [1]},
+        {"format": 2},
+    ],
+)
+def test_a_signed_file_is_still_read_with_care(
+    county: County, local: Local, change: dict[str, object]
+) -> None:
+    signed = an_assignment(county, subscriptions=("main",)).to_json() | change
+    import base64
+
+    signature = base64.b64encode(county.keys.box.sign(canonical_json(signed))).decode()
+    value = {"signed": signed, "signatures": [{"keyid": county.keys.box_key, "sig": signature}]}
+    (county.public / tree.box_path(BOX)).write_bytes(canonical_json(value))
+    assert taken(road_to(county), local, county) in ("E-BOX-FILE", "E-VERSION")
+    assert held(local) is None
+
+
+def test_garbage_is_refused_with_a_word(county: County) -> None:
+    an_assignment(county, subscriptions=("main",))
+    good = (county.public / tree.box_path(BOX)).read_bytes()
+    noise = random.Random(5)
+    spoiled = [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"<html>",
+        b"[" * 100_000,
+        b'{"signed":{},"signatures":[{}]}',
+        b"\xff" * 50,
+    ]
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(noise.randrange(1, 4)):
+            data[noise.randrange(len(data))] = noise.randrange(256)
+        spoiled.append(bytes(data))
+    for data in spoiled:
+        try:
+            read = verify(data, box_key=county.keys.box_key, box_id=BOX)
+        except ContentError as error:
+            assert error.code in ("E-BOX-FILE", "E-SIGNATURE", "E-VERSION")
+        else:
+            assert read == verify(good, box_key=county.keys.box_key, box_id=BOX)
+
+
+def test_a_long_file_is_not_read(county: County, local: Local) -> None:
+    place = county.public / tree.box_path(BOX)
+    place.parent.mkdir()
+    place.write_bytes(b" " * (boxfile.MAX_BYTES + 1))
+    assert taken(road_to(county), local, county) == "E-SIZE"
+
+
+def test_files_are_signed_anew_in_time(county: County, local: Local) -> None:
+    an_assignment(county, subscriptions=("main",), policy={"metered": True})
+    an_assignment(county, OTHER)
+    (county.public / "boxes" / "notes.txt").write_text("no box's")
+    assert renew_all(county.public, county.keys, NOW + 100 * DAY) == 0
+    later = NOW + 200 * DAY
+    assert renew_all(county.public, county.keys, later) == 2
+    assert renew_all(county.public, county.keys, later) == 0
+    found = assigned(county.public, BOX, county.keys)
+    assert found is not None and found.version == 2 and found.expires - later >= timedelta(days=200)
+    assert found.subscriptions == ("main",) and found.policy == {"metered": True}
+    assert taken(road_to(county), local, county, now=later) == ""
+
+
+def test_a_hub_with_a_new_key_counts_from_one(county: County, local: Local, tmp_path: Path) -> None:
+    for _ in range(3):
+        an_assignment(county, subscriptions=("main",))
+    assert taken(road_to(county), local, county) == ""
+    with County(tmp_path / "again") as again:
+        made = new_assignment(again.public, BOX, NOW, subscriptions=("fresh",))
+        assign(again.public, again.keys, made)
+        # The box knows the new key from a release that the pinned root vouches for.
+        assert taken(road_to(again), local, again) == ""
+    found = held(local)
+    assert found is not None and found.subscriptions == ("fresh",)
