@@ -5,11 +5,13 @@ Invariant: a check reads and never repairs; one that cannot look says so as a fi
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from appliance.box import Box
@@ -23,6 +25,10 @@ LOW_SHARE = 0.05
 QUIET_DAYS = 14
 # The Debian versions of rsync in which the holes of January 2025 (CVE-2024-12084 and five more) are closed.
 RSYNC_FIXED = {"12": "3.2.7-1+deb12u1", "13": "3.4.0+ds1-1"}
+RSYNC_FIXED_UPSTREAM = "3.4.0"
+LIBTORRENT_LEAST = [2, 1]
+HUB_TOOLS, BOX_TOOLS = ("rsync", "ffmpeg", "ffprobe", "pdftoppm"), ("rsync",)
+HUB_SAVERS, BOX_SAVERS = ("xdelta3", "bsdiff"), ("xdelta3",)
 
 WORDS: dict[str, Message] = {
     "D-STATE": Message(4, "状态目录打不开", "the state does not open", "看后面的说明", "see what follows"),
@@ -35,6 +41,20 @@ WORDS: dict[str, Message] = {
         "rsync has known holes",
         "升级：apt-get install rsync",
         "upgrade: apt-get install rsync",
+    ),
+    "D-LIBTORRENT": Message(
+        4,
+        "libtorrent 缺失或太旧，不能与邻近书箱互传",
+        "libtorrent is missing or too old: no exchange with boxes nearby",
+        "重新运行 make setup",
+        "run make setup again",
+    ),
+    "D-DAMAGED": Message(
+        4,
+        "有损坏的数据块",
+        "there are damaged blobs",
+        "运行 box verify --repair；再出现时换盘",
+        "run box verify --repair; if it comes again, replace the disk",
     ),
     "D-CLOCK": Message(
         4,
@@ -107,11 +127,10 @@ def examine(state: Path, language: str) -> list[Ailment]:
     found: list[Ailment] = []
     try:
         config = read_config(state / "config.toml")
-        found += [
-            *_tools(
-                ("rsync", "ffmpeg", "ffprobe", "pdftoppm") if isinstance(config, HubConfig) else ("rsync",)
-            )
-        ]
+        hub = isinstance(config, HubConfig)
+        found += _tools(HUB_TOOLS if hub else BOX_TOOLS, ERROR)
+        # Without them everything still travels, only whole.
+        found += _tools(HUB_SAVERS if hub else BOX_SAVERS, WARNING)
         if isinstance(config, HubConfig):
             found += [*_recovery(state), *_space(state)]
         else:
@@ -120,26 +139,52 @@ def examine(state: Path, language: str) -> list[Ailment]:
                     found += check(box)
     except ShuxiangError as error:
         found.append(Ailment(code="D-STATE", level=ERROR, found=error.line(language)))
-    found += _rsync()
+    found += [*_rsync(), *_libtorrent()]
     return sorted(found, key=lambda item: item.level != ERROR) or [Ailment(code="D-FINE", level=FINE)]
 
 
-def _tools(names: tuple[str, ...]) -> Iterator[Ailment]:
+def _tools(names: tuple[str, ...], level: str) -> Iterator[Ailment]:
     for name in names:
         if shutil.which(name) is None:
-            yield Ailment(code="D-TOOL", level=ERROR, found=name)
+            yield Ailment(code="D-TOOL", level=level, found=name)
 
 
 def _rsync() -> Iterator[Ailment]:
-    version = _output("dpkg-query", "-W", "-f", "${Version}", "rsync")
-    release = _debian_release()
-    fixed = RSYNC_FIXED.get(release)
-    if (
-        version
-        and fixed
-        and subprocess.run(["dpkg", "--compare-versions", version, "lt", fixed]).returncode == 0
-    ):
-        yield Ailment(code="D-RSYNC-OLD", level=ERROR, found=f"{version} < {fixed}")
+    installed = _output("dpkg-query", "-W", "-f", "${Version}", "rsync")
+    name, release = _system()
+    fixed = RSYNC_FIXED.get(release) if name == "debian" else RSYNC_FIXED_UPSTREAM
+    if not installed and name != "debian":
+        installed = upstream_version(_output("rsync", "--version"))
+    if installed and fixed and is_older(installed, fixed):
+        # Another system may have closed the holes in a version of its own numbering.
+        level = ERROR if name == "debian" else WARNING
+        yield Ailment(code="D-RSYNC-OLD", level=level, found=f"{installed} < {fixed}")
+
+
+def upstream_version(text: str) -> str:
+    """Return the version in what `rsync --version` prints; "" where it says none."""
+    match = re.match(r"rsync\s+version\s+v?([0-9.]+)", text)
+    return match[1] if match else ""
+
+
+def is_older(version: str, fixed: str) -> bool:
+    """Return whether `version` comes before `fixed` as Debian orders versions (deb-version(7)).
+
+    Without dpkg only the numbers in front are compared.
+    """
+    if program := shutil.which("dpkg"):
+        return subprocess.run([program, "--compare-versions", version, "lt", fixed]).returncode == 0
+    numbers = [[int(part) for part in re.findall(r"\d+", text)[:3]] for text in (version, fixed)]
+    return numbers[0] < numbers[1]
+
+
+def _libtorrent() -> Iterator[Ailment]:
+    try:
+        found = version("libtorrent")
+    except PackageNotFoundError:
+        found = ""
+    if [int(part) for part in re.findall(r"\d+", found)[:2]] < LIBTORRENT_LEAST:
+        yield Ailment(code="D-LIBTORRENT", level=WARNING, found=found)
 
 
 def _output(*command: str) -> str:
@@ -149,13 +194,14 @@ def _output(*command: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _debian_release() -> str:
+def _system() -> tuple[str, str]:
+    """Return the system's name and release, as os-release(5) has them."""
     try:
         lines = Path("/etc/os-release").read_text().splitlines()
     except OSError:
-        return ""
+        return "", ""
     values = dict(line.split("=", 1) for line in lines if "=" in line)
-    return values.get("VERSION_ID", "").strip('"') if values.get("ID") == "debian" else ""
+    return values.get("ID", "").strip('"'), values.get("VERSION_ID", "").strip('"')
 
 
 def _recovery(state: Path) -> Iterator[Ailment]:
@@ -191,6 +237,11 @@ def _syncs(box: Box) -> Iterator[Ailment]:
         yield Ailment(code="D-QUIET", level=WARNING, found=f"{last.at:%Y-%m-%d}")
 
 
+def _damage(box: Box) -> Iterator[Ailment]:
+    if damaged := box.local.damage():
+        yield Ailment(code="D-DAMAGED", level=WARNING, found=str(len(damaged)))
+
+
 def _subscriptions(box: Box) -> Iterator[Ailment]:
     with box.library.reading() as reader:
         bundles = {bundle.id for bundle in reader.bundles()}
@@ -214,6 +265,7 @@ BOX_CHECKS: tuple[Callable[[Box], Iterator[Ailment]], ...] = (
     _box_space,
     _clock,
     _syncs,
+    _damage,
     _subscriptions,
     _index,
 )

@@ -131,16 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
             data = (wrong.swap * (len(data) // max(1, len(wrong.swap)) + 1))[: len(data)]
         total = len(data)
         start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        end = total
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked and not wrong.ignore_ranges:
             start = int(asked[1])
+            end = min(total, int(asked[2]) + 1) if asked[2] else total
             if wrong.wrong_range:
                 start = max(0, start - 1000)
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{total}")
         else:
             self.send_response(200)
-        body = data[start:]
+        body = data[start:end]
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(len(body) + (wrong.lie_length or 0)))
         self.end_headers()

@@ -12,9 +12,10 @@ from webui.operations import DiskSpace
 def box_status(
     library: Library, local: Local, *, box_id: str, name: str, version: str, disk: DiskSpace
 ) -> dict[str, Any]:
-    """Return the status of a box (DESIGN §5.5): catalogue, content, last sync, disk."""
+    """Return the status of a box (DESIGN §5.5): catalogue, content, last sync, disk; how many blobs are damaged."""
     last = next(iter(local.syncs(1)), None)
-    return _status("box", library, own_id=box_id, name=name, version=version, disk=disk, last=last)
+    found = _status("box", library, own_id=box_id, name=name, version=version, disk=disk, last=last)
+    return found | {"damaged": len(local.damage())}
 
 
 def hub_status(library: Library, *, hub_id: str, name: str, version: str, disk: DiskSpace) -> dict[str, Any]:

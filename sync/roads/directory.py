@@ -14,9 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync.release import TreeFile
+from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging
 
@@ -88,6 +90,24 @@ class DirectoryRoad:
         batches.flush()
         return missed
 
+    def fetch_ranges(
+        self, file: TreeFile, ranges: Iterable[ByteRange], target: Path, progress: Progress
+    ) -> None:
+        """Copy parts of `file`; see `Road.fetch_ranges`."""
+        source = self._open(file.path)
+        try:
+            size_bytes = os.fstat(source).st_size
+            if size_bytes != file.size_bytes:
+                raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
+            with MendedFile(target) as mended:
+                for part in parts_of(ranges):
+                    data = self._read_part(source, file, part)
+                    mended.write_at(part.start, data)
+                    self.received_bytes += len(data)
+                    progress(len(data))
+        finally:
+            os.close(source)
+
     def plain_names(self) -> list[str]:
         """Return some names in the folder where it has files but no part of a tree."""
         try:
@@ -136,6 +156,15 @@ class DirectoryRoad:
         if not data:
             raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
         staged.write(data)
+
+    def _read_part(self, source: int, file: TreeFile, part: ByteRange) -> bytes:
+        try:
+            data = os.pread(source, part.length_bytes, part.start)
+        except OSError as error:
+            raise self._unreadable(file.path, error) from error
+        if len(data) != part.length_bytes:
+            raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
+        return data
 
     def _open(self, path: str) -> int:
         """Open a regular file of the tree for reading."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from catalog.blobs import Blob, Staged
+from catalog.byteranges import ByteRange
 from catalog.errors import ShuxiangError
 from sync import tree
 from sync.rate import Governor
@@ -74,6 +76,16 @@ class Road(Protocol):
         """Bring `files` into `staging`, handing them to `done` in batches; return those that did not come.
 
         Raises `RoadError` where the road fails as a whole and `StorageError` where our own disk does.
+        """
+        ...
+
+    def fetch_ranges(
+        self, file: TreeFile, ranges: Iterable[ByteRange], target: Path, progress: Progress
+    ) -> None:
+        """Write these parts of `file` to their places in `target`, a copy of it that is right everywhere else.
+
+        What comes is not checked. Raises `RoadError` where the road fails or has no such file, `ContentError` where
+        the answer can not be those parts, `StorageError` where our own disk fails.
         """
         ...
 

@@ -15,7 +15,7 @@ def test_health_and_status(served: Any) -> None:
     status = client.get("/api/v1/status").get_json()
     assert list(status) == [
         "role", "id", "name", "version", "release", "content_release", "bundles", "resources", "cached",
-        "last_sync", "disk", "updated_to",
+        "last_sync", "disk", "updated_to", "damaged",
     ]  # fmt: skip
     assert status["role"] == "box" and status["release"] == 7 and status["last_sync"] is None
     assert status["bundles"]["main"]["resources"] == status["resources"] > status["cached"] > 0

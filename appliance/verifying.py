@@ -1,0 +1,90 @@
+"""Whether what a box holds is still what it was: all of it at once, or the month's round in the background.
+
+Reading needs no hold on the state; mending does, so a sync under way puts it off and loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Any
+
+from appliance.box import Box
+from appliance.state import locked
+from appliance.syncing import update_settings
+from catalog.blobs import Blob
+from catalog.errors import RoadError
+from catalog.progress import OnProgress, both, silent
+from sync.patrol import Patrol, PatrolResult
+from sync.repair import repair_from
+from sync.verify import Mend, Pace, Repair, VerifyResult, verify
+
+_NICE = 10
+
+
+def run_verify(
+    box: Box, repair: bool, rate: int | None = None, progress: OnProgress = silent
+) -> VerifyResult:
+    """Re-read every blob, `rate` bytes a second; with `repair` mend what is damaged over the roads."""
+    with locked(box.directory, "verify") as hold:
+        return verify(
+            box.library,
+            box.blobs,
+            box.local,
+            now=box.trusted_now(),
+            pace=Pace(rate),
+            repair=_mend(box) if repair else None,
+            progress=both(progress, hold.show),
+        )
+
+
+def run_patrol(
+    box: Box, repair: bool, rate: int | None = None, progress: OnProgress = silent
+) -> PatrolResult:
+    """Go on with the month's round, behind everybody else; see `sync.patrol`."""
+    _step_back()
+    mend = _mend(box)
+
+    def mend_alone(damaged: list[Blob]) -> Repair:
+        try:
+            with locked(box.directory, "repair"):
+                return mend(damaged)
+        except RoadError as busy:
+            return Repair(failure=busy)
+
+    patrol = Patrol(
+        box.library,
+        box.blobs,
+        box.local,
+        box.trusted_now,
+        Pace(rate),
+        mend_alone if repair else None,
+        progress,
+    )
+    return patrol.go_on()
+
+
+def verify_json(result: VerifyResult) -> dict[str, Any]:
+    """Return the value that `box verify --json` prints (DESIGN 5.2); of a part of a round, also how far that is."""
+    value = {
+        "checked": result.checked,
+        "damaged": result.damaged,
+        "repaired": result.repaired,
+        "fetched_bytes": result.fetched_bytes,
+    }
+    return value | {"round": result.round.to_json()} if isinstance(result, PatrolResult) else value
+
+
+def _mend(box: Box) -> Mend:
+    settings = update_settings(box, None)
+    return repair_from(settings.sources, box.library, box.blobs, box.local, settings.road)
+
+
+def _step_back() -> None:
+    """Let every other process have the processor and the disk first (ionice(1): the idle class)."""
+    os.nice(_NICE)
+    if program := shutil.which("ionice"):
+        subprocess.run(
+            [program, "-c", "3", "-p", str(os.getpid())], stdin=subprocess.DEVNULL, capture_output=True
+        )
