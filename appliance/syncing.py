@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.box import SCOPE, Box
+from appliance.neighbours import neighbours_of
 from appliance.state import locked
 from catalog.clock import term_of
 from catalog.errors import ShuxiangError
@@ -20,6 +21,8 @@ from sync.catalogue import reindex
 from sync.explain import plan_json, plan_text
 from sync.export import ExportResult, export
 from sync.plan import Plan
+from sync.policy import Policy
+from sync.rate import Governor
 from sync.roads import RoadSettings
 from sync.update import Update, UpdateResult, UpdateSettings
 
@@ -29,9 +32,15 @@ RATE_RUNS = 20
 MOST_WARNINGS = 20
 
 
-def update_settings(box: Box, source: str | None) -> UpdateSettings:
-    """Return what a run is told: the one `source`, else the parents and then the hub."""
+def update_settings(
+    box: Box, source: str | None, *, policy: Policy | None = None, governor: Governor | None = None
+) -> UpdateSettings:
+    """Return what a run is told: the one `source`, else the parents and then the hub.
+
+    Neighbours are met as `policy` says; `governor` holds the rate and the budget.
+    """
     stored = box.local.get(SCOPE)
+    governor = governor or Governor()
     return UpdateSettings(
         sources=(source,) if source else (*box.config.parents, box.config.hub),
         fingerprint=box.config.fingerprint,
@@ -40,28 +49,37 @@ def update_settings(box: Box, source: str | None) -> UpdateSettings:
         term=term_of(box.shown_now().date()),
         keep_free_bytes=box.config.reserve_bytes,
         hints=source is None,
-        road=RoadSettings(rsync_password=box.config.rsync_password),
+        neighbours=neighbours_of(box, policy or Policy(), governor),
+        road=RoadSettings(rsync_password=box.config.rsync_password, governor=governor),
     )
 
 
-def _update(box: Box, source: str | None, progress: OnProgress) -> Update:
+def _update(box: Box, settings: UpdateSettings, progress: OnProgress) -> Update:
     return Update(
         box.directory,
         library=box.library,
         blobs=box.blobs,
         local=box.local,
-        settings=update_settings(box, source),
+        settings=settings,
         progress=progress,
     )
 
 
-def run_sync(box: Box, source: str | None, progress: OnProgress = silent) -> UpdateResult:
+def run_sync(
+    box: Box,
+    source: str | None,
+    progress: OnProgress = silent,
+    *,
+    policy: Policy | None = None,
+    governor: Governor | None = None,
+) -> UpdateResult:
     """Sync once and keep how it ended. Raises what kept it from any new state; else see `result.failure`."""
+    settings = update_settings(box, source, policy=policy, governor=governor)
     with locked(box.directory, "sync") as hold:
         # A box that was full gives its reserve to the run, which first deletes what nobody needs.
         box.reserve.release()
         try:
-            result = _update(box, source, both(progress, hold.show)).run(box.trusted_now())
+            result = _update(box, settings, both(progress, hold.show)).run(box.trusted_now())
         except ShuxiangError as error:
             _record(box, error, {})
             raise
@@ -101,7 +119,7 @@ class DryRun:
 def run_dry(box: Box, source: str | None) -> DryRun:
     """Return what a sync would do."""
     with locked(box.directory, "plan"):
-        plan = _update(box, source, silent).preview(box.trusted_now())
+        plan = _update(box, update_settings(box, source), silent).preview(box.trusted_now())
     return DryRun(plan=plan, bytes_per_second=measured_rate(box.local))
 
 

@@ -133,9 +133,11 @@ class Carrier:
         missed = [Missed(file=file, error=errors.get(sha256, default)) for sha256, file in waiting.items()]
         return Brought(came=asked - len(missed), reused_bytes=reused_bytes, missed=missed)
 
-    def first_road(self) -> str:
-        """Return the kind of the first road that is open and has not failed; "" where there is none."""
-        return next((source.name for source in self.sources if source.failure is None and source.name), "")
+    def first_open(self) -> Road | None:
+        """Return the first road that is open and has not failed."""
+        return next(
+            (source.opened for source in self.sources if source.failure is None and source.opened), None
+        )
 
     def http_trees(self) -> list[str]:
         """Return the addresses of the trees that HTTP sources of this run have: where their blobs stand below."""

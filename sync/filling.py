@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from catalog import durable
 from catalog.blobs import BlobStore
@@ -17,7 +18,7 @@ from catalog.fit import Fit, Want
 from catalog.library import Library, Reader
 from catalog.local import Local
 from catalog.progress import OnProgress
-from sync import content
+from sync import boxfile, content
 from sync.carry import Carrier, worst
 from sync.catalogue import BundleChange
 from sync.content import ContentWishes
@@ -25,7 +26,7 @@ from sync.loads import Roads
 from sync.plan import BundleDelta, Haul, Plan, missing_files
 from sync.release import Release
 from sync.roads.staging import Staging
-from sync.run import UpdateSettings
+from sync.run import SCOPE, SUBSCRIPTIONS, UpdateSettings
 from sync.transport import Offers
 from sync.ways import Arrivals, Delivery
 
@@ -124,10 +125,20 @@ class Filling:
             )
 
     def _wishes(self) -> ContentWishes:
+        subscriptions, scope, leaves = (
+            self._settings.subscriptions,
+            self._settings.scope,
+            self._settings.leaves,
+        )
+        if leaves and (assigned := boxfile.held(self._local)) is not None:
+            if SUBSCRIPTIONS in leaves and assigned.subscriptions is not None:
+                subscriptions = assigned.bundles
+            if SCOPE in leaves and assigned.scope is not None:
+                scope = assigned.scope
         return ContentWishes(
-            subscriptions=self._settings.subscriptions,
+            subscriptions=subscriptions,
             requests=tuple(request.resource_id for request in self._local.requests()),
-            scope=self._settings.scope,
+            scope=scope,
             term=self._settings.term,
             lessons=self._settings.lessons,
         )
@@ -140,8 +151,13 @@ class Filling:
         return offers
 
     def _roads(self, carrier: Carrier) -> Roads:
-        first = carrier.first_road()
-        return Roads(first=first, swarm=self._settings.neighbours is not None and first != "directory")
+        """Return what this run can travel by. A source in the LAN is as near as anyone in a swarm could be."""
+        road = carrier.first_open()
+        if road is None:
+            return Roads()
+        host = urlsplit(road.address).hostname or ""
+        far = road.name != "directory" and self._settings.road.governor.governs(host)
+        return Roads(first=road.name, swarm=far and self._settings.neighbours is not None)
 
     def _plan_haul(
         self, carrier: Carrier, staging: Staging, release: Release, wants: Sequence[Want], fitted: Fit

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from catalog.errors import ConfigError, ContentError, ShuxiangError
 from catalog.library import Library
@@ -49,10 +49,10 @@ class Swarm(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
     """How a run meets others: `open` joins the swarm (raises `ConfigError` where that is not possible here), `peers`
-    tells for the port that is listened on whom a check-in named."""
+    tells whom a check-in names to it."""
 
     open: Callable[[], Swarm]
-    peers: Callable[[int], Sequence[Peer]]
+    peers: Callable[[Any], Sequence[Peer]]
 
 
 class Company:
@@ -77,7 +77,7 @@ class Company:
                 warnings.append(error)
                 return False
             self.received = self._swarm.received
-            self._peers = neighbours.peers(self._swarm.port)
+            self._peers = neighbours.peers(self._swarm)
         return self._swarm is not None
 
     def fetch(

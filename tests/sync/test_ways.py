@@ -10,20 +10,24 @@ from pathlib import Path
 import pytest
 from builders import Store, sha256
 from hostile import HostileHub, Misbehaviour
+from swarms import HERE, seeder, settings
 
 from catalog.blobs import Blob
+from catalog.errors import ConfigError
 from catalog.fit import Want, fit
 from catalog.progress import Progress
 from catalog.resource import File
 from sync import packs, patches, tree
 from sync.carry import Carrier
 from sync.loads import Held, Roads
+from sync.neighbours import Neighbours
 from sync.packs import Packable
 from sync.plan import Haul, plan_content
 from sync.roads import RoadSettings
 from sync.roads.road import Missed
 from sync.roads.staging import Staging
-from sync.torrentfile import make_torrent
+from sync.roads.torrent import Swarm
+from sync.torrentfile import make_torrent, read_torrent
 from sync.transport import Offers, Pack, Patch, Torrent, transport_blob
 from sync.ways import Delivery
 
@@ -88,6 +92,7 @@ class Receiver:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.told: list[Progress] = []
+        self.neighbours: Neighbours | None = None
 
     def haul(self, publisher: Publisher, names: Sequence[str], offers: Offers, staging: Staging) -> Haul:
         wants = [
@@ -110,27 +115,31 @@ class Receiver:
                 has_torrent=lambda name: reader.torrent(name) is not None,
                 staged_bytes=lambda name: begun.get(name, 0),
             )
-            return plan_content(wants, fit(wants, 1 << 60), held, offers, Roads())
+            roads = Roads(swarm=self.neighbours is not None)
+            return plan_content(wants, fit(wants, 1 << 60), held, offers, roads)
 
     @contextmanager
     def delivery(self, *addresses: str) -> Iterator[tuple[Delivery, Staging, Carrier]]:
         with Staging(self.store.blobs.staging) as staging:
             carrier = Carrier(addresses, staging, QUICK, None, hints=False)
             try:
-                yield (
-                    Delivery(carrier, staging, self.store.library, self.store.blobs, self.told.append),
-                    staging,
-                    carrier,
+                delivery = Delivery(
+                    carrier, staging, self.store.library, self.store.blobs, self.told.append, self.neighbours
                 )
+                try:
+                    yield delivery, staging, carrier
+                finally:
+                    delivery.close()
             finally:
                 carrier.close()
 
     def bring(self, publisher: Publisher, address: str, names: Sequence[str], offers: Offers) -> Brought:
         with self.delivery(address) as (delivery, staging, carrier):
             delivery.admit_here({name: publisher.blob(name).size_bytes for name in names})
+            carrier.sources[0].road()
             haul = self.haul(publisher, names, offers, staging)
             missed = delivery.run(haul)
-            return Brought(delivery, haul, missed, sum(carrier.received().values()))
+        return Brought(delivery, haul, missed, sum(carrier.received().values()))
 
     def holds(self, names: Sequence[str]) -> bool:
         for name in names:
@@ -153,6 +162,7 @@ class Brought:
         self.haul = haul
         self.missed = missed
         self.received = received
+        self.by_swarm = delivery.received()
 
 
 @pytest.fixture
@@ -220,7 +230,7 @@ def test_a_week_comes_in_one_pack_and_one_film(
     last = receiver.told[-1]
     assert (last.done, last.total, last.done_bytes, last.road) == (8, 8, carried, "http")
     again = receiver.bring(publisher, hub.address, week.names, week.offers)
-    assert again.haul.steps == () and again.received == 0
+    assert again.haul.steps == () and hub.sent("blobs/") == carried
 
 
 @pytest.mark.parametrize("wrong", ["missing", "bytes", "short"])
@@ -338,3 +348,62 @@ def test_a_whole_pack_in_staging_is_used_however_little_is_still_wanted(
     brought = receiver.bring(publisher, hub.address, week.small[:2], week.offers)
     assert receiver.holds(week.small[:2]) and hub.sent("blobs/") == 0
     assert brought.ways == {"here": week.sizes[week.small[0]], "pack": week.sizes[week.small[1]]}
+
+
+@contextmanager
+def neighbour(publisher: Publisher, *torrents: Torrent) -> Iterator[Neighbours]:
+    """Give a neighbour who shares these, and what a run needs to meet it."""
+    with seeder() as other:
+        for one in torrents:
+            other.seed(read_torrent(publisher.path(one.file.sha256).read_bytes()), publisher.path(one.blob))
+        yield Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+
+
+def test_a_neighbour_gives_what_is_big(
+    publisher: Publisher, receiver: Receiver, hub: HostileHub, week: Week
+) -> None:
+    # The hub has all but the film; the neighbour has the film alone.
+    hub.wrong = [Misbehaviour(week.film, status=404)]
+    with neighbour(publisher, week.torrent) as receiver.neighbours:
+        brought = receiver.bring(publisher, hub.address, week.names, week.offers)
+    assert not brought.missed and receiver.holds(week.names) and not brought.codes
+    assert brought.by_swarm["lan"] >= 5 * MIB and brought.saved["lan"] == brought.by_swarm["lan"]
+    assert hub.sent(week.film) == 0 and brought.ways["whole"] == 5 * MIB
+    assert {progress.road for progress in receiver.told} >= {"http", "swarm"}
+    assert receiver.left() == []
+
+
+def test_a_swarm_without_anybody_leaves_the_rest_to_the_roads(
+    publisher: Publisher, receiver: Receiver, hub: HostileHub, week: Week
+) -> None:
+    receiver.neighbours = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [])
+    hub.wrong = [Misbehaviour(rf"{week.film}", status=503, times=3)]
+    brought = receiver.bring(publisher, hub.address, week.names, week.offers)
+    assert not brought.missed and receiver.holds(week.names)
+    assert sum(brought.ways.values()) == sum(week.sizes.values())
+
+
+def test_a_box_that_can_not_join_a_swarm_goes_without_and_says_so(
+    publisher: Publisher, receiver: Receiver, hub: HostileHub, week: Week
+) -> None:
+    def no_library() -> Swarm:
+        raise ConfigError("E-TOOL", found="libtorrent")
+
+    receiver.neighbours = Neighbours(open=no_library, peers=lambda _: [])
+    brought = receiver.bring(publisher, hub.address, week.names, week.offers)
+    assert not brought.missed and receiver.holds(week.names) and brought.codes == ["E-TOOL"]
+    assert brought.ways["whole"] == 5 * MIB and not brought.by_swarm
+
+
+def test_a_big_pack_comes_from_a_neighbour_and_is_shared_on_until_the_run_ends(
+    publisher: Publisher, receiver: Receiver, hub: HostileHub
+) -> None:
+    names = [publisher.put(publisher.noise.randbytes(900_000 + n)) for n in range(6)]
+    pack = publisher.pack(*names)
+    torrent = publisher.torrent(pack.file.sha256)
+    offers = Offers(packs=(pack,), torrents={pack.file.sha256: torrent})
+    hub.wrong = [Misbehaviour(name, status=404) for name in (*names, pack.file.sha256)]
+    with neighbour(publisher, torrent) as receiver.neighbours:
+        brought = receiver.bring(publisher, hub.address, names, offers)
+    assert not brought.missed and receiver.holds(names) and receiver.left() == []
+    assert brought.ways == {"pack": pack.file.size_bytes} and brought.by_swarm["lan"] >= pack.file.size_bytes
