@@ -47,6 +47,7 @@ class HubConfig:
     port: int = 8088
     rsync_port: int = 8873
     rsync_allow: tuple[str, ...] = PRIVATE_NETWORKS
+    torrent_port: int = 8874
     roads: tuple[str, ...] = ()
 
 
@@ -79,6 +80,7 @@ _HUB = {
     "port": _Key("serve", "port", int),
     "rsync_port": _Key("rsync", "port", int),
     "rsync_allow": _Key("rsync", "allow", list),
+    "torrent_port": _Key("torrent", "port", int),
     "roads": _Key("publish", "roads", list),
 }
 
@@ -203,6 +205,7 @@ def write_config(path: Path, config: BoxConfig | HubConfig) -> None:
                 _Line("port", config.rsync_port, "rsync 端口 port", True),
                 _Line("allow", list(config.rsync_allow), "允许的网段 networks that may connect", True),
             ],
+            "torrent": [_Line("port", config.torrent_port, "BitTorrent 端口 port", True)],
             "publish": [_Line("roads", list(config.roads), "其他通道 other roads, {host} = this hub", True)],
         }
     parts = [head]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from typing import Any
 from appliance.box import VERSION
 from appliance.hub import Hub
 from appliance.ports import listen, port_of
+from appliance.seeder import Seeder
 from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
 from catalog.clock import CHINA
 from catalog.errors import RoadError, ShuxiangError
@@ -33,18 +34,28 @@ from webui.hub.operations import (
 
 SAMPLES = 5
 RENEW_SECONDS = 24 * 3600
+CHECK_IN = "/checkin"
 
 _log = logging.getLogger(__name__)
 
 
-def serve_hub(hub: Hub, answer: Answer, *, port: int | None, host: str, rsync_port: int | None) -> None:
-    """Serve console and tree until interrupted; with `rsync_port` also the rsync daemon. Announce the hub."""
+def serve_hub(
+    hub: Hub,
+    answer: Answer,
+    *,
+    port: int | None,
+    host: str,
+    rsync_port: int | None,
+    torrent_port: int | None = None,
+) -> None:
+    """Serve console and tree until interrupted; with their ports also the rsync daemon and BitTorrent. Announce it."""
     # An upload is collected whole before it is read: on the big disk, not in /tmp.
     tempfile.tempdir = str(hub.directory / "staging")
     listening = listen(host, hub.config.port if port is None else port)
     application = hub_application(hub)
     with (
         _daemon(hub, rsync_port),
+        _seeder(hub, application, torrent_port, host),
         announced(
             hub.library, name=hub.config.name, id=hub.id, role="hub", port=port_of(listening), host=host
         ),
@@ -54,6 +65,18 @@ def serve_hub(hub: Hub, answer: Answer, *, port: int | None, host: str, rsync_po
             run_waitress(application, [listening])
         finally:
             application.close()
+
+
+@contextmanager
+def _seeder(hub: Hub, application: HubApp, port: int | None, host: str) -> Iterator[None]:
+    """Share by BitTorrent in a process of its own, and tell who checks in where."""
+    if port is None:
+        yield
+        return
+    options = ["--port", str(port), *(["--host", host] if host else [])]
+    with Seeder("hub", hub.directory, options) as seeder:
+        application.share_from(lambda: seeder.port)
+        yield
 
 
 @contextmanager
@@ -72,9 +95,10 @@ def _daemon(hub: Hub, port: int | None) -> Iterator[None]:
 
 
 class HubApp:
-    """The WSGI application of a hub: the tree under `/tree/`, everything else the staff pages."""
+    """The WSGI application of a hub: the tree under `/tree/`, `/checkin` for boxes, everything else the staff pages."""
 
     def __init__(self, hub: Hub) -> None:
+        from sync.checkin import CheckIn, Registry
         from webui.hub.app import create_hub_app
 
         settings = HubSettings(
@@ -90,12 +114,21 @@ class HubApp:
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()
         self._tree = under(TREE, published_tree(hub.public))
+        self._registry = Registry()
+        self._check_in = CheckIn(self._registry)
         self._pages = create_hub_app(hub.library, hub.local, HubWork(hub), settings)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        application = self._tree if environ["PATH_INFO"].startswith(TREE) else self._pages
+        path = environ["PATH_INFO"]
+        application = (
+            self._tree if path.startswith(TREE) else self._check_in if path == CHECK_IN else self._pages
+        )
         answer: Iterable[bytes] = application(environ, start_response)
         return answer
+
+    def share_from(self, port: Callable[[], int | None]) -> None:
+        """Tell boxes that check in the BitTorrent port that `port` returns then."""
+        self._registry.hub_port = port
 
     def close(self) -> None:
         """End the work under way; it goes on when the hub starts again."""

@@ -29,13 +29,18 @@ def create_identity(path: Path) -> str:
 
 def read_identity(path: Path) -> str:
     """Return the id of the key at `path`: 32 hex digits; raise `ConfigError` E-KEYS where there is none."""
+    return _identity(read_key(path))
+
+
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key at `path`; raise `ConfigError` E-KEYS where there is none."""
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError) as error:
         raise ConfigError("E-KEYS", where=path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError("E-KEYS", where=path, expected="Ed25519")
-    return _identity(key)
+    return key
 
 
 def _identity(key: Ed25519PrivateKey) -> str:

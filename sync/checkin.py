@@ -141,9 +141,9 @@ class _Entry:
 
 @dataclass(slots=True)
 class Registry:
-    """The cards of the last quarter of an hour. Thread-safe. `hub_port` is the hub's own BitTorrent port."""
+    """The cards of the last quarter of an hour. Thread-safe. `hub_port` tells the hub's own BitTorrent port now."""
 
-    hub_port: int | None = None
+    hub_port: Callable[[], int | None] = lambda: None
     clock: Clock = time.monotonic
     _entries: dict[tuple[str, int], _Entry] = field(default_factory=dict)
     _asked: dict[str, deque[float]] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class Registry:
                 others += [(address, port) for address in _outside(entry)]
         return Meeting(
             seen=seen,
-            hub_port=self.hub_port,
+            hub_port=self.hub_port(),
             mates=_some(mates, {_subnet(address) for address in card.addresses}),
             others=_some(others),
         )

@@ -12,6 +12,7 @@ from appliance import state
 from appliance.box import ALL, Box, NewBox
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
+from appliance.cli.seed import seed_box
 from catalog.clock import system_clock
 from catalog.durable import storage
 from catalog.errors import ContentError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 @click.group()
 def box() -> None:
     """The box in a school."""
+
+
+box.add_command(seed_box)
 
 
 @box.command()

@@ -9,6 +9,7 @@ import click
 
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
+from appliance.cli.seed import seed_hub
 from appliance.hub import MAIN, Hub
 from catalog.curriculum import LICENCES
 from catalog.ingest.findings import Finding
@@ -19,6 +20,9 @@ from webui.hub.accounts import FIRST_USER
 @click.group()
 def hub() -> None:
     """The hub in a county office."""
+
+
+hub.add_command(seed_hub)
 
 
 @hub.command()
@@ -278,10 +282,11 @@ def serve(call: Call, port: int | None, host: str) -> None:
 @hub.command()
 @click.option("--port", type=int, help="Port of console and tree.")
 @click.option("--rsync-port", type=int, help="Port of the rsync daemon.")
+@click.option("--torrent-port", type=int, help="Port for BitTorrent.")
 @click.option("--host", default="", help="Address to listen on; all by default.")
 @leaf
-def run(call: Call, port: int | None, rsync_port: int | None, host: str) -> None:
-    """The service: console and tree over HTTP, and the rsync daemon."""
+def run(call: Call, port: int | None, rsync_port: int | None, torrent_port: int | None, host: str) -> None:
+    """The service: console and tree over HTTP, the rsync daemon, and BitTorrent."""
     from appliance.hub_service import serve_hub
 
     with Hub.open(call.state) as opened:
@@ -291,4 +296,5 @@ def run(call: Call, port: int | None, rsync_port: int | None, host: str) -> None
             port=port,
             host=host,
             rsync_port=opened.config.rsync_port if rsync_port is None else rsync_port,
+            torrent_port=opened.config.torrent_port if torrent_port is None else torrent_port,
         )

@@ -68,7 +68,7 @@ class Ticking:
 
 
 def test_boxes_of_one_line_are_told_of_each_other() -> None:
-    registry = Registry(hub_port=8874)
+    registry = Registry(hub_port=lambda: 8874)
     first = registry.check_in(read_card(card(addresses=("192.168.1.5", "fd00::5"))), "203.0.113.9")
     assert (first.mates, first.others, first.seen, first.hub_port) == ((), (), "203.0.113.9", 8874)
     second = registry.check_in(read_card(card(addresses=("192.168.1.6",), port=7001)), "203.0.113.9")
@@ -89,7 +89,7 @@ def test_boxes_of_other_lines_only_where_both_are_marked() -> None:
     assert {host for host, _ in marked_one.others} == {"203.0.113.1", "203.0.113.3", "2400:3200::1"}
     assert marked_one.mates == ()
     assert marked_one.peers("http://hub.example:8088/") == list(marked_one.others)
-    registry.hub_port = 8874
+    registry.hub_port = lambda: 8874
     again = registry.check_in(read_card(card(education_line=True)), "203.0.113.6")
     assert again.peers("http://hub.example:8088/")[-1] == ("hub.example", 8874)
 
@@ -168,7 +168,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 def test_over_http() -> None:
-    registry = Registry(hub_port=8874)
+    registry = Registry(hub_port=lambda: 8874)
     with address_of(CheckIn(registry)) as address:
         assert check_in(address, card(port=7001)).mates == ()
         answer = check_in(address.rstrip("/"), card())
