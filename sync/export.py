@@ -10,6 +10,7 @@ and everything that is there is read again before it is believed.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class _Export:
         marker = self._directory / MARKER
         believed = not marker.exists()
         missing = [blob for blob in held if not self._is_there(blob, believed=believed)]
-        self._check_room(missing)
+        self._check_room(missing, named)
         durable.write_file(marker, _MARKER_TEXT.encode())
         total_bytes = sum(blob.size_bytes for blob in missing)
         for number, blob in enumerate(missing):
@@ -122,8 +123,10 @@ class _Export:
         place.unlink()
         return False
 
-    def _check_room(self, missing: Iterable[Blob]) -> None:
+    def _check_room(self, missing: Iterable[Blob], named: Iterable[str]) -> None:
         needed = sum(blob.size_bytes - self._length(blob) for blob in missing) + _SPARE_BYTES
+        lists = (path for path in named if not (self._directory / path).exists())
+        needed += sum(place.stat().st_size for path in lists if (place := self._trust / path).exists())
         found = os.statvfs(self._directory)
         free = found.f_bavail * found.f_frsize
         if needed > free:
@@ -187,15 +190,16 @@ class _Export:
         for path in [*sorted(kept | named), tree.TIMESTAMP]:
             source = self._trust / path
             if not source.exists():
-                # The plain form of a manifest: boxes keep and ask for the compressed one alone.
+                # One form of a manifest is enough, mostly the compressed one.
                 continue
-            data = source.read_bytes()
             place = self._directory / path
-            if place.exists() and place.read_bytes() == data:
+            if place.exists() and hash_file(place) == hash_file(source):
                 continue
             durable.make_directory(place.parent)
-            durable.write_file(place, data)
-            self._written_bytes += len(data)
+            part = place.with_name(f".{place.name}{durable.TEMPORARY_SUFFIX}export")
+            shutil.copyfile(source, part)
+            durable.publish_file(part, place)
+            self._written_bytes += place.stat().st_size
         if not (self._directory / tree.TIMESTAMP).exists():
             raise ContentError("E-CATALOG", where=self._trust / tree.TIMESTAMP)
 
