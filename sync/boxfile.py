@@ -42,6 +42,9 @@ LEAST_LEFT = timedelta(days=210)
 ALL = "all"
 BOX_FILE = "box_file"
 """Setting of `local.db`: `{version, key, signed, tags: {address: entity tag}}` of the file that was taken last."""
+SCOPE, SCOPE_GIVEN = "scope", "scope_given"
+"""Settings of `local.db`: the scope that pages show, and the one that config or hub have given; where they differ the
+school has set its own."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -56,6 +59,13 @@ class Assignment:
     subscriptions: tuple[str, ...] | None = None
     scope: Scope | None = None
     policy: Layer = field(default_factory=dict)
+
+    @property
+    def bundles(self) -> frozenset[str] | None:
+        """The bundles whose content is assigned; None for all of them."""
+        if self.subscriptions is None or ALL in self.subscriptions:
+            return None
+        return frozenset(self.subscriptions)
 
     def to_json(self) -> dict[str, Any]:
         """Return the signed part."""
@@ -172,11 +182,21 @@ def take(road: Road, local: Local, *, box_id: str, box_key: str, now: datetime) 
         if error.code == "E-ROAD-MISSING":
             return None
         raise
+    _apply_scope(local, assignment)
     tags = {road.address: tag} if assignment.version > floor else tags | {road.address: tag}
     kept = {"version": assignment.version, "key": box_key, "signed": assignment.to_json(), "tags": tags}
     if kept != stored:
         local.put(BOX_FILE, kept)
     return None
+
+
+def _apply_scope(local: Local, assignment: Assignment) -> None:
+    """Let the pages narrow to the assigned scope, unless the school has set its own."""
+    if assignment.scope is None:
+        return
+    given, assigned_scope = local.get(SCOPE_GIVEN), assignment.scope.to_json()
+    if assigned_scope != given and local.get(SCOPE) in (None, given):
+        local.put_all({SCOPE: assigned_scope, SCOPE_GIVEN: assigned_scope})
 
 
 def _fetch(road: Road, path: str, tag: str) -> tuple[bytes | None, str]:

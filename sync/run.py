@@ -9,13 +9,17 @@ from catalog.scope import EVERYTHING, Scope
 from sync.neighbours import Neighbours
 from sync.roads import RoadSettings
 
+SUBSCRIPTIONS, SCOPE = "subscriptions", "scope"
+"""What a box may leave to its hub."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateSettings:
     """What a run is told. `sources` are asked in order (parents before the hub); `subscriptions` None means all.
 
     `keep_free_bytes` of the disk are not filled. `hints`: whether `roads.json` of a source is read for more roads.
-    `lessons`: ids of the resources that come before all else. `neighbours` None: no swarm is joined.
+    `lessons`: ids of the resources that come before all else. `neighbours` None: no swarm is joined. `box_id`: whose own
+    file is asked for ("": none); of what the box `leaves` to it (`SUBSCRIPTIONS`, `SCOPE`), it decides where it says so.
     """
 
     sources: tuple[str, ...]
@@ -27,6 +31,8 @@ class UpdateSettings:
     hints: bool = True
     lessons: frozenset[str] = frozenset()
     neighbours: Neighbours | None = None
+    box_id: str = ""
+    leaves: frozenset[str] = frozenset()
     road: RoadSettings = field(default_factory=RoadSettings)
 
 

@@ -1,7 +1,8 @@
 """A box's run: accept the publisher's head, show its catalogue, fetch the content, turn to it.
 
 Steps, each of which a kill or a cut may end, and what the next run finds:
-1. head: read over the first source that has a newer one; nothing of ours is changed.
+1. head: read over the first source that has a newer one; nothing of ours is changed. The box's own file comes with it:
+   one write to `local.db`.
 2. manifests into `trust/targets/bundles/`: files that no head names yet; they are not fetched again.
 3. rows, index and release number in one SQLite commit: the new catalogue is visible, older content still serves.
 4. version floors to `local.db`, then the head to `trust/`: between 3 and 4 the next run accepts the same head again.
@@ -26,13 +27,14 @@ from catalog.errors import ContentError, RoadError, ShuxiangError
 from catalog.library import Library
 from catalog.local import Local
 from catalog.progress import OnProgress, Progress, silent
-from sync import catalogue
+from sync import boxfile, catalogue
 from sync.accept import AcceptedHead, Floors, fetch_head, publish_head
 from sync.carry import Carrier, Source, worst
 from sync.filling import Filling
 from sync.manifest_door import ManifestChange, ManifestDoor
 from sync.manifests import manifest_lines
 from sync.plan import BundleDelta, Plan
+from sync.polling import Polling
 from sync.release import BundleHead, TreeFile
 from sync.roads.road import Missed
 from sync.roads.staging import Staging
@@ -78,6 +80,7 @@ class Update:
         with Staging(self._blobs.staging) as staging, closing(self._carrier(staging)) as carrier:
             catalogue.clear_old_indexes(self._library, self._index)
             head = self._accept(carrier, now)
+            self._take_own_file(carrier, head, now)
             changed = self._show_catalogue(carrier, head)
             failure = self._filling.fill(carrier, staging, head.release, changed)
             if failure is None and head.expired:
@@ -104,6 +107,7 @@ class Update:
         """Return what a run would do. Only manifests are fetched; nothing that is shown or served changes."""
         with Staging(self._blobs.staging) as staging, closing(self._carrier(staging)) as carrier:
             head = self._accept(carrier, now)
+            self._take_own_file(carrier, head, now)
             self._bring_manifests(carrier, head)
             changes, gone = self._compare(head)
             sources = tuple(source.address for source in carrier.sources if source.name)
@@ -145,7 +149,7 @@ class Update:
             road = source.road() if attempt == 1 else source.look_again()
             try:
                 head = fetch_head(
-                    road.read,
+                    Polling(road, self._trust, self._local),
                     fingerprint=self._settings.fingerprint,
                     trust_dir=self._trust,
                     staging_dir=self._blobs.staging,
@@ -162,6 +166,21 @@ class Update:
                 )
             return head
         raise AssertionError("two attempts end above")
+
+    def _take_own_file(self, carrier: Carrier, head: AcceptedHead, now: datetime) -> None:
+        """Take what the hub assigns to this box from the sources that are open; a refusal is a warning."""
+        box_id = self._settings.box_id
+        for source in carrier.sources:
+            if not box_id or source.opened is None or source.failure is not None:
+                continue
+            try:
+                refused = boxfile.take(
+                    source.opened, self._local, box_id=box_id, box_key=head.release.box_key, now=now
+                )
+            except RoadError as error:
+                refused = error
+            if refused is not None:
+                self._warnings.append(refused)
 
     # -- catalogue -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from builders import sha256
 from county import DAY, NOW, County
+from syncing_box import SyncingBox
 from wire import Wire
 from wsgi import address_of
 
@@ -179,8 +182,6 @@ def test_a_signed_file_is_still_read_with_care(
     county: County, local: Local, change: dict[str, object]
 ) -> None:
     signed = an_assignment(county, subscriptions=("main",)).to_json() | change
-    import base64
-
     signature = base64.b64encode(county.keys.box.sign(canonical_json(signed))).decode()
     value = {"signed": signed, "signatures": [{"keyid": county.keys.box_key, "sig": signature}]}
     (county.public / tree.box_path(BOX)).write_bytes(canonical_json(value))
@@ -248,3 +249,76 @@ def test_a_hub_with_a_new_key_counts_from_one(county: County, local: Local, tmp_
         assert taken(road_to(again), local, again) == ""
     found = held(local)
     assert found is not None and found.subscriptions == ("fresh",)
+
+
+def test_a_scope_is_shown_until_the_school_sets_its_own(county: County, local: Local) -> None:
+    primary, junior = (Scope(stages=frozenset({stage})) for stage in ("primary", "junior"))
+    an_assignment(county, scope=primary)
+    assert taken(road_to(county), local, county) == ""
+    assert local.get("scope") == primary.to_json()
+    an_assignment(county, scope=junior)
+    assert taken(road_to(county), local, county) == ""
+    assert local.get("scope") == junior.to_json()
+    local.put("scope", Scope(grades=frozenset({"g3"})).to_json())
+    an_assignment(county, scope=primary)
+    assert taken(road_to(county), local, county) == ""
+    assert local.get("scope") == Scope(grades=frozenset({"g3"})).to_json()
+
+
+@pytest.fixture
+def box(tmp_path: Path, county: County) -> Iterator[SyncingBox]:
+    county.add("a", b"lesson a", bundle="main")
+    county.add("b", b"lesson b", bundle="extra")
+    county.publish()
+    box = SyncingBox(tmp_path / "box", county)
+    yield box
+    box.close()
+
+
+LEAVES = frozenset({"subscriptions", "scope"})
+
+
+def test_a_run_keeps_what_the_hub_assigns(county: County, box: SyncingBox) -> None:
+    an_assignment(county, subscriptions=("extra",))
+    done = box.update(county.public, box_id=BOX, leaves=LEAVES)
+    assert done.warnings == () and done.failure is None
+    assert box.held() == {sha256(b"lesson b")}
+    an_assignment(county, subscriptions=("all",))
+    box.update(county.public, box_id=BOX, leaves=LEAVES)
+    assert box.held() == {sha256(b"lesson a"), sha256(b"lesson b")}
+
+
+def test_what_a_box_says_itself_goes_before_it(county: County, box: SyncingBox) -> None:
+    an_assignment(county, subscriptions=("extra",))
+    box.update(county.public, box_id=BOX, subscriptions=frozenset({"main"}))
+    assert box.held() == {sha256(b"lesson a")}
+
+
+def test_a_refused_file_is_a_word_and_the_run_goes_on(county: County, box: SyncingBox) -> None:
+    place = county.public / tree.box_path(BOX)
+    place.parent.mkdir()
+    place.write_bytes(b"<html>")
+    done = box.update(county.public, box_id=BOX, leaves=LEAVES)
+    assert [warning.code for warning in done.warnings] == ["E-BOX-FILE"]
+    assert done.failure is None and len(box.held()) == 2
+
+
+def test_an_unchanged_poll_is_two_tags(county: County, box: SyncingBox) -> None:
+    an_assignment(county, subscriptions=("main",))
+    with (
+        address_of(published_tree(county.public)) as address,
+        Wire(int(address.rstrip("/").rpartition(":")[2])) as wire,
+    ):
+        source = f"http://127.0.0.1:{wire.port}/"
+        box.update(source, box_id=BOX, leaves=LEAVES)
+        wire.reset()
+        done = box.update(source, box_id=BOX, leaves=LEAVES)
+        assert done.fetched_bytes == 0 and not done.activated
+        assert wire.up_bytes + wire.down_bytes < 1000
+        # What `trust/` lost is asked for, whatever the tag says.
+        (box.state / "trust" / tree.TIMESTAMP).unlink()
+        assert box.update(source, box_id=BOX, leaves=LEAVES).roads["http"] > 0
+        county.publish(now=NOW + DAY)
+        county.add("c", b"lesson c", bundle="main")
+        county.publish(now=NOW + DAY)
+        assert box.update(source, box_id=BOX, leaves=LEAVES, now=NOW + DAY).release == 2
