@@ -1,13 +1,12 @@
 """Sharing what is here by BitTorrent, as a process of its own: `box seed` and `hub seed`.
 
 It follows what the library or the release names, and a box tells its hub now and then where it can be met. Imported
-by these commands and by `box sync` only: what serves pages never loads libtorrent. Bytes that prove wrong when they
+by these commands only: what serves pages never loads libtorrent. Bytes that prove wrong when they
 are asked for are shared no longer, and a box notes them for `box verify`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import random
@@ -19,25 +18,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
-from appliance.box import KEY_NAME, Box
-from appliance.discovery import local_addresses
-from appliance.hub import Hub
-from appliance.identity import read_key
+from appliance.box import Box
+from appliance.neighbours import meet_others
 from catalog.blobs import Blob
 from catalog.errors import ContentError, ShuxiangError
 from sync import tree
-from sync.checkin import Meeting, check_in, make_card
 from sync.heads import current_head
 from sync.manifests import transport_lines
-from sync.neighbours import Neighbours
-from sync.policy import Policy
-from sync.rate import Governor
-from sync.roads.torrent import Swarm, SwarmSettings
+from sync.roads.torrent import Swarm
 from sync.torrentfile import TorrentFile, read_torrent
 from sync.transport import Torrent, read_transport
+
+if TYPE_CHECKING:
+    from appliance.hub import Hub
 
 LOOK_SECONDS = 5.0
 CHECK_IN_SECONDS = 300.0
@@ -214,35 +209,6 @@ def seed_box(box: Box, swarm: Swarm) -> None:
 def seed_hub(hub: Hub, swarm: Swarm) -> None:
     """Share what the hub has published, until interrupted."""
     share(swarm, HubShelf(hub))
-
-
-def meet_others(box: Box, swarm: Swarm) -> Meeting:
-    """Tell the hub where this box's `swarm` can be met and return whom it may meet; nobody where the hub is silent."""
-    card = make_card(
-        read_key(box.directory / KEY_NAME),
-        port=swarm.port,
-        addresses=[address for address in local_addresses() if not address.startswith("fe80")],
-        education_line=swarm.settings.education_line,
-        now=box.trusted_now(),
-    )
-    return check_in(box.config.hub, card)
-
-
-def neighbours(box: Box, governor: Governor, policy: Policy) -> Neighbours:
-    """Return how a sync of `box` meets others: under the rate of `governor`, as far as `policy` lets it."""
-    known = (box.config.hub, *box.config.parents)
-    settings = SwarmSettings(
-        lan=policy.upload_lan,
-        education_line=policy.upload_outside,
-        hub=tuple(host for host in (urlsplit(address).hostname for address in known) if host),
-        governor=governor,
-        up_bytes_per_second=policy.upload_bytes_per_second,
-        networks=tuple(ipaddress.ip_network(one, strict=False) for one in policy.lan_networks) or None,
-        lan_seconds=policy.lan_seconds,
-    )
-    return Neighbours(
-        open=lambda: Swarm(settings), peers=lambda swarm: meet_others(box, swarm).peers(box.config.hub)
-    )
 
 
 def _wait_for_the_end() -> Callable[[float], bool]:

@@ -20,8 +20,8 @@ from swarms import HERE, MIB, Shared, fetch, seeder
 from wsgi import address_of
 
 from appliance.box import Box
+from appliance.neighbours import meet_others, neighbours_of
 from appliance.seeder import Seeder
-from appliance.seeding import meet_others, neighbours
 from catalog.clock import system_clock
 from catalog.local import Local
 from sync.checkin import CheckIn, Registry, check_in, make_card, read_card
@@ -149,7 +149,8 @@ def test_a_box_tells_its_hub_and_meets_others(hub: Path, box: Path) -> None:
         meeting = meet_others(opened, swarm)
         assert meeting.mates == (("10.9.9.9", 7000),)
         assert meeting.peers(address) == [("10.9.9.9", 7000), ("127.0.0.1", 8874)]
-        company = neighbours(opened, Governor(), Policy())
+        company = neighbours_of(opened, Policy(), Governor())
+        assert company is not None
         joined = company.open()
         assert set(company.peers(joined)) == {("10.9.9.9", 7000), ("127.0.0.1", 8874)}
         joined.close()
