@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from appliance.box import Box
@@ -16,8 +18,13 @@ from appliance.syncing import update_settings
 from catalog.blobs import Blob
 from catalog.errors import RoadError
 from catalog.progress import OnProgress, both, silent
+from sync.neighbours import Company, Neighbours
 from sync.patrol import Patrol, PatrolResult
-from sync.repair import repair_from
+from sync.release import TreeFile
+from sync.repair import Swarming, repair_from
+from sync.roads.road import Done
+from sync.roads.staging import Staging
+from sync.torrentfile import TorrentFile
 from sync.verify import Mend, Pace, Repair, VerifyResult, verify
 
 _NICE = 10
@@ -78,7 +85,29 @@ def verify_json(result: VerifyResult) -> dict[str, Any]:
 
 def _mend(box: Box) -> Mend:
     settings = update_settings(box, None)
-    return repair_from(settings.sources, box.library, box.blobs, box.local, settings.road)
+    return repair_from(
+        settings.sources,
+        box.library,
+        box.blobs,
+        box.local,
+        settings.road,
+        _swarming(box, settings.neighbours),
+    )
+
+
+def _swarming(box: Box, neighbours: Neighbours | None) -> Swarming | None:
+    """Return how neighbours are asked for the bad pieces, where the policy lets us meet any."""
+    if neighbours is None:
+        return None
+
+    def ask(wanted: Sequence[tuple[TreeFile, TorrentFile]], staging: Staging, done: Done) -> None:
+        with closing(Company(neighbours, staging, box.library)) as company:
+            # What keeps us out of the swarm leaves the roads, which say it for themselves.
+            if company.join([]):
+                files = [file for file, _ in wanted]
+                company.fetch(files, done, lambda _: None, web_seeds=(), kept_at=box.blobs.path)
+
+    return ask
 
 
 def _step_back() -> None:

@@ -201,7 +201,11 @@ def collect(
             for blob in reader.blobs():
                 if blob.sha256 not in fitted.keep and blob.sha256 not in serving:
                     doomed[blob.sha256] = blob
-    return delete_blobs(library, blobs, list(doomed.values()))
+    freed = delete_blobs(library, blobs, list(doomed.values()))
+    with library.writing() as writer:
+        # Of what was wanted once and never came.
+        writer.drop_stray_torrents()
+    return freed
 
 
 def _subscribed(reader: Reader, wishes: ContentWishes) -> set[int]:
