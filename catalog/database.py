@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # What SQLite needs to open a database in WAL mode: 32 kB for the index of its log, and the log's head.
 _ROOM_BYTES = 64 << 10
+# Each thread has a connection and a cache of its own (kB); the kernel keeps the file's pages once for all. Who writes
+# holds its changed pages in it.
+_READING_CACHE, _WRITING_CACHE = "PRAGMA cache_size = -250", "PRAGMA cache_size = -4000"
 
 
 class Connections:
@@ -58,6 +61,7 @@ class Connections:
         """Hold one write transaction: committed durably at the end, or rolled back whole."""
         connection = self.mine()
         with database_errors(self.path):
+            connection.execute(_WRITING_CACHE)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -66,6 +70,8 @@ class Connections:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                connection.execute(_READING_CACHE)
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -146,14 +152,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         with database_errors(path):
             connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            # Each thread has a connection and a cache of its own; the kernel keeps the file's pages once for all.
-            for pragma in (
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "cache_size = -1000",
-                "temp_store = MEMORY",
-            ):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY"):
                 connection.execute(f"PRAGMA {pragma}")
+            connection.execute(_READING_CACHE)
             return connection
     except OSError as error:
         raise storage_error(error, path) from error

@@ -39,13 +39,14 @@ Count = Callable[[str, str], None]
 
 
 class _Page:
-    """A kept page: its body, its gzip body (made when first asked for), its header lists."""
+    """A kept page: its body, packed where gzip makes it smaller, and its header lists."""
 
-    __slots__ = ("body", "etag", "headers", "packed", "size_bytes")
+    __slots__ = ("_body", "_packed", "etag", "headers", "size_bytes")
 
     def __init__(self, body: bytes, headers: list[tuple[str, str]]) -> None:
-        self.body = body
-        self.packed: bytes | None = None
+        packed = gzip.compress(body, GZIP_LEVEL, mtime=0) if len(body) >= SMALLEST_GZIP_BYTES else body
+        self._packed = len(packed) < len(body)
+        self._body = packed if self._packed else body
         self.etag = f'W/"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
         self.headers = [
             *((name, value) for name, value in headers if name not in ("Content-Length", "Vary")),
@@ -53,14 +54,15 @@ class _Page:
             ("Vary", "Accept-Language, Accept-Encoding"),
             *_SECURITY,
         ]
-        self.size_bytes = len(body) + 1024
+        self.size_bytes = len(self._body) + 1024
 
-    def pack(self) -> bytes:
-        """Return the gzip body, or the plain one where gzip does not make it smaller."""
-        packed = gzip.compress(self.body, GZIP_LEVEL, mtime=0)
-        self.packed = packed if len(packed) < len(self.body) else self.body
-        self.size_bytes += len(packed)
-        return self.packed
+    def answer(self, accepted: str) -> tuple[bytes, list[tuple[str, str]]]:
+        """Return body and headers for a client that takes these encodings; nearly all take gzip."""
+        if not self._packed:
+            return self._body, self.headers
+        if "gzip" in accepted:
+            return self._body, [*self.headers, ("Content-Encoding", "gzip")]
+        return gzip.decompress(self._body), self.headers
 
 
 class PageLayer:
@@ -72,7 +74,7 @@ class PageLayer:
         state_key: Callable[[], tuple[Any, ...]],
         count: Count,
         *,
-        limit_bytes: int = 12 << 20,
+        limit_bytes: int = 6 << 20,
     ) -> None:
         self._application = application
         self._state_key = state_key
@@ -116,18 +118,7 @@ class PageLayer:
         if page.etag in environ.get("HTTP_IF_NONE_MATCH", ""):
             start_response("304 Not Modified", page.headers)
             return []
-        headers = page.headers
-        body = page.body
-        if len(body) >= SMALLEST_GZIP_BYTES and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
-            packed = page.packed
-            if packed is None:
-                before = page.size_bytes
-                packed = page.pack()
-                with self._lock:
-                    self._kept_bytes += page.size_bytes - before
-            if packed is not body:
-                body = packed
-                headers = [*headers, ("Content-Encoding", "gzip")]
+        body, headers = page.answer(environ.get("HTTP_ACCEPT_ENCODING", ""))
         start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
         return [] if method == "HEAD" else [body]
 
