@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.box import Box
 from appliance.state import locked
+from appliance.steering import steered_by_policy
 from appliance.syncing import update_settings
 from catalog.blobs import Blob
 from catalog.errors import RoadError
@@ -84,15 +85,21 @@ def verify_json(result: VerifyResult) -> dict[str, Any]:
 
 
 def _mend(box: Box) -> Mend:
-    settings = update_settings(box, None)
-    return repair_from(
-        settings.sources,
-        box.library,
-        box.blobs,
-        box.local,
-        settings.road,
-        _swarming(box, settings.neighbours),
-    )
+    """Return a repair that looks at the policy each time: a round takes days, and a pause holds for it too."""
+
+    def mend(damaged: list[Blob]) -> Repair:
+        try:
+            settings = update_settings(box, None)
+        except RoadError as refused:
+            return Repair(failure=refused)
+        governor = settings.road.governor
+        with closing(governor), steered_by_policy(box, governor, settings.sources):
+            swarming = _swarming(box, settings.neighbours)
+            return repair_from(settings.sources, box.library, box.blobs, box.local, settings.road, swarming)(
+                damaged
+            )
+
+    return mend
 
 
 def _swarming(box: Box, neighbours: Neighbours | None) -> Swarming | None:

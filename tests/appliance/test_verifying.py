@@ -43,6 +43,10 @@ def test_damage_is_told_until_a_round_in_the_background_has_mended_it(box: Path)
     with locked(box, "sync"):
         busy = call(box, "box", "verify", "--continue", "--repair", code=20)
     assert (busy["checked"], busy["damaged"], busy["repaired"]) == (0, 2, 0)
+    call(box, "box", "pause")
+    paused = call(box, "box", "verify", "--continue", "--repair", code=20)
+    assert (paused["damaged"], paused["repaired"]) == (2, 0)
+    call(box, "box", "resume")
     mended = call(box, "box", "verify", "--continue", "--repair")
     assert (mended["checked"], mended["damaged"], mended["repaired"]) == (0, 2, 2)
     assert call(box, "box", "status")["damaged"] == 0
