@@ -39,6 +39,8 @@ _SECONDS_AT_LEAST = 60
 _BYTES_PER_SECOND = 1 << 20
 # Where the quickest finds this little in common, the others find no half of it.
 _HOPELESS = 0.9
+# Below this the others could win some bytes, and take ten times the time for it.
+_GOOD_ENOUGH_BYTES = 2 << 10
 _PACKAGES = str(Path(backports.zstd.__file__).parents[2])
 _PROGRAM = str(Path(patch_process.__file__))
 
@@ -90,7 +92,7 @@ def make(
             if best is not None:
                 best[2].unlink()
             best = (size, method, path)
-        if method == "xdelta3" and size > _HOPELESS * target.size_bytes:
+        if method == "xdelta3" and not _GOOD_ENOUGH_BYTES < size <= _HOPELESS * target.size_bytes:
             break
     if best is None:
         return None

@@ -7,7 +7,6 @@ counts) is believed beyond the bounds here. Packs, patches and torrents are blob
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ from catalog.errors import ContentError
 from catalog.manifest import is_bundle_id
 from catalog.resource import canonical_json, is_sha256
 from sync import tree
-from sync.release import MAX_NUMBER, TreeFile
+from sync.line_fields import LineFields
+from sync.release import TreeFile
 from sync.torrentfile import BLOCK_BYTES, MAX_TORRENT_BYTES, MOST_PIECE_BYTES
 
 FORMAT = 1
-MAX_LINE_BYTES = 1 << 20
 MAX_PACK_BYTES = 64 << 20
 MAX_PACK_MEMBERS = 5000
 MIN_PACK_MEMBERS = 2
@@ -35,6 +34,8 @@ USEFUL_MEMBERS = 3
 """A box uses a pack only where it wants this many of its members."""
 # Packs stand before the patches that tell whether their members are of use; so much of them waits for the answer.
 _WAITING_BYTES = 8 << 20
+# The id as we write it: first, and for patches and torrents without anything that JSON would write in another way.
+_ID = re.compile(rb'\{"id":"((?:patch|torrent)/[0-9a-f/]{64,129})"')
 _METHOD = re.compile(r"[a-z0-9]{1,16}")
 _HEX40 = re.compile(r"[0-9a-f]{40}")
 
@@ -163,7 +164,7 @@ def line_id(line: bytes) -> str:
 
 def read_head(line: bytes, *, where: object) -> TransportHead:
     """Return what the first `line` says; raise `ContentError` E-TRANSPORT, or E-VERSION for a newer format."""
-    fields = _Fields(line, where)
+    fields = LineFields(line, where)
     found = fields.number("format")
     if found > FORMAT:
         raise ContentError("E-VERSION", where=where, expected=f"<= {FORMAT}", found=found)
@@ -184,7 +185,8 @@ def read_offers(
 
     Kept are patches whose target is `wanted` and whose source is here (`has`), packs of which three members or more
     are of use (wanted blobs, kept patches, torrents), and torrents of wanted blobs and of kept packs and patches.
-    Raises `ContentError` E-TRANSPORT where a line is malformed, E-VERSION for a newer format.
+    Raises `ContentError` E-TRANSPORT where a line is malformed, E-VERSION for a newer format. Of a patch or torrent
+    that is of no use the id alone is read: a large catalogue has 100,000 of them.
     """
     packs: list[Pack] = []
     waiting: list[Pack] = []
@@ -192,8 +194,17 @@ def read_offers(
     patches: dict[str, list[Patch]] = {}
     torrents: dict[str, Torrent] = {}
     useful: set[str] = set()
+    unsure: set[str] = set()
     pack_torrents: dict[str, Torrent] = {}
-    for line, offer in _read(lines, where):
+
+    def of_use(offer_id: str) -> bool:
+        kind, _, rest = offer_id.partition("/")
+        if kind == "torrent":
+            return wanted(rest) or rest in useful or rest in unsure
+        target, _, source = rest.partition("/")
+        return kind != "patch" or (wanted(target) and has(source))
+
+    for line, offer in _read(lines, where, of_use):
         match offer:
             case Pack():
                 if _is_useful(offer, wanted):
@@ -202,16 +213,15 @@ def read_offers(
                 elif waiting_bytes + len(line) <= _WAITING_BYTES:
                     waiting.append(offer)
                     waiting_bytes += len(line)
+                    unsure.add(offer.file.sha256)
             case Patch():
-                if wanted(offer.target) and has(offer.source):
-                    patches.setdefault(offer.target, []).append(offer)
-                    useful.add(offer.file.sha256)
+                patches.setdefault(offer.target, []).append(offer)
+                useful.add(offer.file.sha256)
+            case Torrent() if offer.blob in unsure and not wanted(offer.blob):
+                pack_torrents[offer.blob] = offer
             case Torrent():
-                if wanted(offer.blob) or offer.blob in useful:
-                    torrents[offer.blob] = offer
-                    useful.add(offer.file.sha256)
-                elif any(offer.blob == pack.file.sha256 for pack in waiting):
-                    pack_torrents[offer.blob] = offer
+                torrents[offer.blob] = offer
+                useful.add(offer.file.sha256)
     for pack in waiting:
         if _is_useful(pack, lambda sha256: wanted(sha256) or sha256 in useful):
             packs.append(pack)
@@ -229,12 +239,12 @@ def read_offer(line: bytes, *, where: object) -> Offer | None:
 
     Raises `ContentError` E-TRANSPORT.
     """
-    return _offer(_Fields(line, where))
+    return _offer(LineFields(line, where))
 
 
 def read_transport(lines: Iterable[bytes], *, where: object) -> Iterator[Offer]:
     """Stream all ways of a transport file, its first line checked too; raises as `read_offers` does."""
-    return (offer for _, offer in _read(lines, where))
+    return (offer for _, offer in _read(lines, where, lambda _: True))
 
 
 def _is_useful(pack: Pack, wanted: Callable[[str], bool]) -> bool:
@@ -246,91 +256,39 @@ def _is_useful(pack: Pack, wanted: Callable[[str], bool]) -> bool:
     return False
 
 
-def _read(lines: Iterable[bytes], where: object) -> Iterator[tuple[bytes, Offer]]:
+def _read(
+    lines: Iterable[bytes], where: object, of_use: Callable[[str], bool]
+) -> Iterator[tuple[bytes, Offer]]:
     stream = iter(lines)
     read_head(next(stream, b""), where=where)
     last = ""
     for number, line in enumerate(stream, start=2):
-        fields = _Fields(line, f"{where}:{number}")
+        start = _ID.match(line)
+        known = start[1].decode() if start else None
+        if known is not None and known > last and not of_use(known):
+            last = known
+            continue
+        fields = LineFields(line, f"{where}:{number}")
         found = fields.text("id")
         if found <= last:
             raise fields.refuse("id", f"after {last}")
         last = found
-        if (offer := _offer(fields)) is not None:
+        if (offer := _offer(fields)) is not None and of_use(found):
             yield line, offer
 
 
-def _offer(fields: _Fields) -> Offer | None:
+def _offer(fields: LineFields) -> Offer | None:
     kind, _, rest = fields.text("id").partition("/")
     return _READERS[kind](fields, rest) if kind in _READERS else None
 
 
-class _Fields:
-    """Typed access to one line; every surprise is E-TRANSPORT."""
-
-    def __init__(self, line: bytes | dict[str, Any], where: object) -> None:
-        self._where = where
-        if isinstance(line, dict):
-            self._fields = line
-            return
-        if len(line) > MAX_LINE_BYTES:
-            raise ContentError(
-                "E-TRANSPORT", where=where, expected=f"line <= {MAX_LINE_BYTES} B", found=len(line)
-            )
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ContentError("E-TRANSPORT", where=where, expected="JSON", found=repr(line[:40])) from error
-        if not isinstance(fields, dict):
-            raise ContentError("E-TRANSPORT", where=where, expected="object", found=type(fields).__name__)
-        self._fields = fields
-
-    def refuse(self, name: str, expected: str) -> ContentError:
-        found = repr(self._fields.get(name))[:80]
-        return ContentError("E-TRANSPORT", where=f"{self._where}: {name}", expected=expected, found=found)
-
-    def number(self, name: str, most: int = MAX_NUMBER, least: int = 1) -> int:
-        value = self._fields.get(name)
-        if type(value) is not int or not least <= value <= most:
-            raise self.refuse(name, f"{least}..{most}")
-        return value
-
-    def text(self, name: str) -> str:
-        value = self._fields.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isascii():
-            raise self.refuse(name, "text")
-        return value
-
-    def sha256(self, name: str) -> str:
-        value = self._fields.get(name)
-        if not isinstance(value, str) or not is_sha256(value):
-            raise self.refuse(name, "64 hex digits")
-        return value
-
-    def matched(self, name: str, pattern: re.Pattern[str]) -> str:
-        value = self._fields.get(name)
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise self.refuse(name, pattern.pattern)
-        return value
-
-    def blob(self, name: str, most: int) -> TreeFile:
-        fields = self._inner(self._fields.get(name), name)
-        return transport_blob(fields.sha256("sha256"), fields.number("size", most))
-
-    def items(self, name: str, least: int, most: int) -> list[_Fields]:
-        value = self._fields.get(name)
-        if not isinstance(value, list) or not least <= len(value) <= most:
-            raise self.refuse(name, f"list of {least}..{most}")
-        return [self._inner(one, name) for one in value]
-
-    def _inner(self, value: object, name: str) -> _Fields:
-        if not isinstance(value, dict):
-            raise self.refuse(name, "object")
-        return _Fields(value, f"{self._where}: {name}")
+def _blob(fields: LineFields, name: str, most: int) -> TreeFile:
+    inner = fields.inner(name)
+    return transport_blob(inner.sha256("sha256"), inner.number("size", most))
 
 
-def _read_pack(fields: _Fields, rest: str) -> Pack:
-    file = fields.blob("pack", MAX_PACK_BYTES)
+def _read_pack(fields: LineFields, rest: str) -> Pack:
+    file = _blob(fields, "pack", MAX_PACK_BYTES)
     if rest != file.sha256:
         raise fields.refuse("id", f"pack/{file.sha256}")
     members: list[Member] = []
@@ -350,12 +308,12 @@ def _read_pack(fields: _Fields, rest: str) -> Pack:
     return Pack(file=file, members=tuple(members), release=fields.number("release"))
 
 
-def _read_patch(fields: _Fields, rest: str) -> Patch | None:
+def _read_patch(fields: LineFields, rest: str) -> Patch | None:
     target, _, source = rest.partition("/")
     if not is_sha256(target) or not is_sha256(source) or source == target:
         raise fields.refuse("id", "patch/<target>/<source>")
     target_bytes = fields.number("target_size", MAX_TARGET_BYTES)
-    file = fields.blob("patch", MAX_TARGET_BYTES)
+    file = _blob(fields, "patch", MAX_TARGET_BYTES)
     if 2 * file.size_bytes >= target_bytes:
         raise fields.refuse("patch", "less than half of its target")
     release = fields.number("release")
@@ -368,7 +326,7 @@ def _read_patch(fields: _Fields, rest: str) -> Patch | None:
     )
 
 
-def _read_torrent(fields: _Fields, rest: str) -> Torrent:
+def _read_torrent(fields: LineFields, rest: str) -> Torrent:
     if not is_sha256(rest):
         raise fields.refuse("id", "torrent/<blob>")
     piece_length = fields.number("piece_length")
@@ -381,11 +339,11 @@ def _read_torrent(fields: _Fields, rest: str) -> Torrent:
         pieces_root=fields.sha256("pieces_root"),
         v1=fields.matched("v1", _HEX40),
         v2=fields.sha256("v2"),
-        file=fields.blob("torrent", MAX_TORRENT_BYTES),
+        file=_blob(fields, "torrent", MAX_TORRENT_BYTES),
     )
 
 
-_READERS: dict[str, Callable[[_Fields, str], Offer | None]] = {
+_READERS: dict[str, Callable[[LineFields, str], Offer | None]] = {
     "pack": _read_pack,
     "patch": _read_patch,
     "torrent": _read_torrent,
