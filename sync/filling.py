@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from sync import boxfile, content
 from sync.carry import Carrier, worst
 from sync.catalogue import BundleChange
 from sync.content import ContentWishes
+from sync.lessons import lessons_of_these_days
 from sync.loads import Roads
 from sync.plan import BundleDelta, Haul, Plan, missing_files
 from sync.release import Release
@@ -67,7 +69,7 @@ class Filling:
         if self._local.get(SETTLED) == wishes.key(self._library.generation(), number):
             return None
         with self._library.reading() as reader:
-            wants = content.wants(reader, wishes)
+            wants = content.wants(reader, self._with_lessons(reader, wishes))
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
             missing = missing_files(wants, fitted, reader.has)
             self.reused_bytes += content.held_bytes(reader, wants, set(changed))
@@ -110,7 +112,8 @@ class Filling:
     ) -> Plan:
         """Return what a run would do once the catalogue's `changes` were applied."""
         with self._library.reading() as reader:
-            wants = content.wants_after(reader, self._wishes(), changes, gone)
+            wishes = self._with_lessons(reader, self._wishes())
+            wants = content.wants_after(reader, wishes, changes, gone)
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
             return content.plan_of(
                 release.number,
@@ -140,8 +143,11 @@ class Filling:
             requests=tuple(request.resource_id for request in self._local.requests()),
             scope=scope,
             term=self._settings.term,
-            lessons=self._settings.lessons,
         )
+
+    def _with_lessons(self, reader: Reader, wishes: ContentWishes) -> ContentWishes:
+        """Return `wishes` with what the lessons of these days need: asked only where a plan is made."""
+        return replace(wishes, lessons=lessons_of_these_days(reader, self._local.usage()))
 
     def _offers(self, release: Release, reader: Reader, missing: Mapping[str, int]) -> Offers:
         if not missing:

@@ -18,8 +18,8 @@ class UpdateSettings:
     """What a run is told. `sources` are asked in order (parents before the hub); `subscriptions` None means all.
 
     `keep_free_bytes` of the disk are not filled. `hints`: whether `roads.json` of a source is read for more roads.
-    `lessons`: ids of the resources that come before all else. `neighbours` None: no swarm is joined. `box_id`: whose own
-    file is asked for ("": none); of what the box `leaves` to it (`SUBSCRIPTIONS`, `SCOPE`), it decides where it says so.
+    `neighbours` None: no swarm is joined. `box_id`: whose own file is asked for ("": none); of what the box `leaves` to
+    it (`SUBSCRIPTIONS`, `SCOPE`), it decides where it says so.
     """
 
     sources: tuple[str, ...]
@@ -29,7 +29,6 @@ class UpdateSettings:
     term: str = "a"
     keep_free_bytes: int = 64 << 20
     hints: bool = True
-    lessons: frozenset[str] = frozenset()
     neighbours: Neighbours | None = None
     box_id: str = ""
     leaves: frozenset[str] = frozenset()

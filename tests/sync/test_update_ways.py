@@ -150,13 +150,6 @@ def test_the_source_of_a_patch_is_kept_until_it_was_used(week: Week, box: Syncin
     assert old not in box.held()
 
 
-def test_lessons_of_these_days_come_first(week: Week, box: SyncingBox) -> None:
-    with HostileHub(week.county.public) as hub:
-        plan = box.preview(hub.address, lessons=frozenset({"film"}))
-        assert plan.steps[0].file.sha256 == sha256(week.film)
-        assert plan.haul.loads[-1].place > plan.haul.loads[0].place
-
-
 def test_a_portal_in_the_way_keeps_the_old_edition(week: Week, box: SyncingBox) -> None:
     with HostileHub(week.county.public, Misbehaviour(r"blobs/", portal=True)) as hub:
         result = box.update(hub.address)
