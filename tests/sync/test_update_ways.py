@@ -12,10 +12,17 @@ import pytest
 from builders import sha256
 from county import NOW, County
 from hostile import HostileHub, Misbehaviour
+from swarms import HERE, seeder, settings
 from syncing_box import SyncingBox
 
+from sync import tree
+from sync.neighbours import Neighbours
 from sync.plan import PACK, PATCH, WHOLE
+from sync.rate import Governor
+from sync.roads import RoadSettings
+from sync.roads.torrent import Swarm
 from sync.run import UpdateResult
+from sync.torrentfile import make_torrent
 
 MIB = 1 << 20
 LATER = NOW + timedelta(hours=1)
@@ -155,3 +162,23 @@ def test_a_portal_in_the_way_keeps_the_old_edition(week: Week, box: SyncingBox) 
         result = box.update(hub.address)
     assert result.failure is not None and result.failure.code == "E-PORTAL"
     assert box.entry("deck").serving[0].sha256 == sha256(week.old)
+
+
+def test_a_neighbour_spares_the_line_and_all_bytes_are_told(week: Week, box: SyncingBox) -> None:
+    path = week.county.public / tree.blob_path(sha256(week.film))
+    torrent = make_torrent(path, sha256(week.film))
+    far = RoadSettings(timeout_seconds=3, governor=Governor(lan=lambda _: False))
+    with (
+        seeder() as other,
+        HostileHub(week.county.public, Misbehaviour(sha256(week.film), status=404)) as hub,
+    ):
+        other.seed(torrent, path)
+        met = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+        plan = box.preview(hub.address, road=far, neighbours=met)
+        assert {step.way.road for step in plan.steps} == {"http", "swarm"}
+        # A source in the LAN is as near as any neighbour: no swarm is joined for it.
+        assert {step.way.road for step in box.preview(hub.address, neighbours=met).steps} == {"http"}
+        result = box.update(hub.address, road=far, neighbours=met)
+    finished(week, box, result)
+    assert result.roads["lan"] >= 6 * MIB and result.saved["lan"] == result.roads["lan"]
+    assert hub.sent(sha256(week.film)) == 0
