@@ -1,8 +1,9 @@
 """The way of a release's manifests and transport files into `trust/`: by delta, else compressed, else plain.
 
 Invariants: a file gets its name in `trust/` only whole, with the hash that the release names, and durably; a delta is
-worth nothing until what it makes has that hash. A delta that is refused costs a warning and the whole file, never the
-run; what a cut leaves of the work lies in staging under a name that nobody goes on with.
+worth nothing until what it makes has that hash, and is then kept in `trust/blobs` for other boxes. A delta that is
+refused costs a warning and the whole file, never the run; what a cut leaves of the work lies in staging under a name
+that nobody goes on with.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class ManifestDoor:
         self._release = release
         self._trust = trust
         self._staging = staging
+        self._held = heads(trust)
         self._works: dict[str, _Work] = {}
         self.changes: dict[str, ManifestChange] = {}
         self.warnings: list[ShuxiangError] = []
@@ -104,8 +106,14 @@ class ManifestDoor:
         return refused
 
     def _clear(self) -> None:
+        """Remove what a cut left of the work, and deltas that no head here names any more."""
         for path in self._staging.glob(f"*{_MADE_SUFFIX}"):
             path.unlink()
+        releases = (self._release, *(head.release for head in self._held))
+        named = {file.sha256 for release in releases for file in release.deltas()}
+        for path in (self._trust / "blobs").glob("*/*"):
+            if path.name not in named:
+                path.unlink()
 
     def _lacking(self) -> Iterator[TwinFile]:
         for bundle in self._release.bundles:
@@ -115,9 +123,8 @@ class ManifestDoor:
 
     def _deltas(self) -> list[TreeFile]:
         """Return the deltas to what is missing from what stands here."""
-        held = heads(self._trust)
         for bundle in self._release.bundles:
-            for work in _works(bundle, held):
+            for work in _works(bundle, self._held):
                 done = any(one.twin == work.twin for one in self._works.values())
                 if not done and standing(self._trust, work.twin) is None and standing(self._trust, work.base):
                     self._works[work.delta.sha256] = work
@@ -136,7 +143,10 @@ class ManifestDoor:
         except ContentError as error:
             # The road brought what was signed: to ask for it again is of no use.
             self.warnings.append(error)
-        item.path.unlink()
+            item.path.unlink()
+        else:
+            # A box that is asked for it by others has it to give.
+            self._publish(item.path, work.delta)
         return None
 
     def _take_whole(self, item: Staged) -> ShuxiangError | None:

@@ -1,7 +1,7 @@
 """The tree as a WSGI application: what a hub published, or what a box holds.
 
 Invariant: only names that `sync.tree` knows are opened, so no path leaves the tree and no directory is listed; a box
-gives a blob only when its row says that it is verified. The body of every refusal is empty: an unchanged poll asks
+gives content only when its row says that it is verified. The body of every refusal is empty: an unchanged poll asks
 for files that are not there and must cost little.
 """
 
@@ -43,7 +43,8 @@ def held_tree(trust: Path, blob_path: Callable[[str], Path], holds: Callable[[st
         if name.kind != "blob":
             return trust / path
         assert name.sha256 is not None
-        return blob_path(name.sha256) if holds(name.sha256) else None
+        # Beside content there are only deltas of manifests, which are metadata.
+        return blob_path(name.sha256) if holds(name.sha256) else trust / path
 
     return _application(locate)
 

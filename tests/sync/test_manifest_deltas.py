@@ -318,6 +318,24 @@ def test_another_edition_of_zstd_keeps_the_plain_form_and_passes_it_on(
     same_catalogue(county, box)
 
 
+def test_a_box_gives_the_delta_that_it_took(county: County, box: SyncingBox, tmp_path: Path) -> None:
+    with SyncingBox(tmp_path / "other", county) as other:
+        other.update(county.public)
+        for _ in range(4):
+            later(county)
+            box.update(county.public)
+            # As a box's tree is: its metadata, and blobs.
+            app = held_tree(box.state / "trust", box.blobs.path, lambda _: False)
+            with address_of(app) as address:
+                result = other.update(address)
+            assert result.warnings == ()
+            (delta,) = main(county).deltas[0].files()
+            assert (other.state / "trust" / delta.path).exists()
+            same_catalogue(county, other)
+    # Those of the releases that are held stay, older ones go.
+    assert len(list((box.state / "trust" / "blobs").glob("*/*"))) <= 3
+
+
 def test_a_dry_run_brings_the_lists_and_the_run_after_it_goes_on(county: County, box: SyncingBox) -> None:
     later(county)
     box.preview(county.public)
