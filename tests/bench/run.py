@@ -222,6 +222,38 @@ def _hub() -> list[Line]:
     ]
 
 
+def _catalogue() -> list[Line]:
+    program = "bench_catalogue.py"
+
+    def wire(value: Any) -> float:
+        return round((value["down_bytes"] + value["up_bytes"]) / 1000, 1)
+
+    def rsync(value: Any, form: str) -> float:
+        found = value["behind_1"]["rsync"][form]
+        return round((found["sent_bytes"] + found["received_bytes"]) / 1000)
+
+    def part(what: str, name: str, most: float | None = None) -> Line:
+        return Line(what, program, lambda v: v["behind_1"]["apply"][name], at_most=most)
+
+    return [
+        Line(
+            "500 of 500,000 records changed, a box's whole sync, kB on the wire",
+            program,
+            lambda v: wire(v["behind_1"]["sync"]),
+            at_most=100,
+        ),
+        Line("  beside it rsync with zstd, plain manifest, kB", program, lambda v: rsync(v, "plain")),
+        Line("  beside it rsync, compressed manifest, kB", program, lambda v: rsync(v, "zst")),
+        part("  memory to apply, MB", "extra_memory_mb", 64),
+        part("  CPU s to apply", "cpu_seconds"),
+        part("  CPU s to compare with the library", "compare_cpu_seconds"),
+        part("  beside it the whole manifest compared, CPU s", "compare_whole_cpu_seconds"),
+        Line("  publish at the hub, CPU s", program, lambda v: v["behind_1"]["publish"]["cpu_seconds"]),
+        Line("  publish at the hub, memory, MB", program, lambda v: v["behind_1"]["publish"]["memory_mb"]),
+        Line("the first sync of 500,000 records, kB", program, lambda v: wire(v["sync_first"])),
+    ]
+
+
 LINES = (
     Line(
         "install, .venv, MB",
@@ -234,6 +266,7 @@ LINES = (
     *_search(),
     *_sync(),
     Line("unchanged poll over HTTP, bytes on the wire", "bench_poll.py", lambda v: v["bytes"], at_most=1000),
+    *_catalogue(),
     *_hub(),
 )
 
