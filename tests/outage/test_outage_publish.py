@@ -19,11 +19,15 @@ from sync.identity import fingerprint_of, initialise
 from sync.keys import load_keys
 from sync.publish import publish
 from sync.release import Release
+from sync.torrentfile import LEAST_BYTES
+from sync.transport import Pack, Patch, Torrent, read_transport
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 RELEASES = 6
 BUNDLES = ("maths", "music")
 AFTER = 99
+FILM_STEP = 3
+FILM = random.Random(7).randbytes(LEAST_BYTES)
 
 
 def content(step: int, number: int) -> bytes:
@@ -55,9 +59,14 @@ def fill(store: Store, step: int) -> None:
         edited, taken = f"{bundle}-{step - 1}-0", f"{bundle}-{step - 1}-1"
         with store.library.reading() as reader:
             known = reader.numbers_of([edited])
-        store.add(content(step, 3))
+        # An edit that is worth a patch; and once a film that is worth a torrent.
+        correction = content(step - 1, 0) + bundle.encode() + b"corrected"
+        store.add(correction)
         if known:
-            made.append(resource(edited, "修订", files=(file_of(content(step, 3)),)))
+            made.append(resource(edited, "修订", files=(file_of(correction),)))
+        if step == FILM_STEP:
+            store.add(FILM)
+            made.append(resource(f"{bundle}-film", "短片", files=(file_of(FILM),)))
         with store.library.writing() as writer:
             writer.put_bundle(Bundle(id=bundle, version=1, title=bundle, publisher="县"))
             for record in made:
@@ -114,6 +123,11 @@ def check_tree(root: Path, box: Path, step: int = 0) -> int:
         assert digest(public / file.path) == file.sha256
     for bundle in release.bundles:
         assert step == AFTER or len(bundle.deltas) == min(3, bundle.version - 1)
+        with (public / bundle.transport.plain.path).open("rb") as lines:
+            offers = list(read_transport(lines, where=bundle.id))
+        assert all(digest(public / offer.file.path) == offer.file.sha256 for offer in offers)
+        if bundle.version > FILM_STEP and step != AFTER:
+            assert {type(offer) for offer in offers} == {Pack, Patch, Torrent}
         with (public / bundle.manifest.plain.path).open("rb") as lines:
             _, resources = read_manifest(lines)
             for line in resources:
