@@ -292,7 +292,8 @@ def _works(bundle: BundleHead, held: list[Head]) -> Iterator[_Work]:
                 ("manifest", base.manifest, bundle.manifest, delta.manifest),
                 ("transport", base.transport, bundle.transport, delta.transport),
             ):
-                if file is not None:
+                # A longer one than the whole would be no help, whatever it is.
+                if file is not None and file.size_bytes < new.zst.size_bytes:
                     yield _Work(
                         bundle=bundle.id, role=role, version=base.version, base=old, twin=new, delta=file
                     )

@@ -433,6 +433,17 @@ def test_a_signed_lie_costs_a_word_and_the_whole_file(
     assert not list((box.state / "staging").glob("*.made"))
 
 
+def test_a_delta_that_claims_to_be_longer_than_the_whole_is_not_asked_for(
+    county: County, box: SyncingBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deltas, "delta_blob", lambda found: replace(delta_blob(found), size_bytes=1 << 40))
+    later(county)
+    with HostileHub(county.public) as hub:
+        assert box.update(hub.address).warnings == ()
+        assert "manifest.zst" in asked(hub) and "blob" not in asked(hub)
+    same_catalogue(county, box)
+
+
 def test_the_delta_of_another_bundle_is_refused(
     county: County, box: SyncingBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
