@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -27,9 +28,11 @@ from webui.status import box_status
 DIRECTORIES = ("key", "blobs", "staging", "trust", "index", "outbox")
 KEY_NAME = "key/box.pem"
 # The settings of `local.db` that are shared between the packages.
-SUBSCRIPTIONS, SCOPE, CLOCK_OFFSET, NEWEST_SIGNED, BOX_ID = (
+SUBSCRIPTIONS, SCOPE, SCOPE_GIVEN, BOX_FILE, CLOCK_OFFSET, NEWEST_SIGNED, BOX_ID = (
     "subscriptions",
     "scope",
+    "scope_given",
+    "box_file",
     "clock_offset",
     "newest_signed",
     "box_id",
@@ -63,7 +66,8 @@ class Box:
         self.index = directory / "index"
         self.reserve = SpaceReserve(directory / "reserve", config.reserve_bytes)
         if config.scope and self.local.get(SCOPE) is None:
-            self.local.put(SCOPE, config.scope.to_json())
+            given = config.scope.to_json()
+            self.local.put_all({SCOPE: given, SCOPE_GIVEN: given})
 
     @classmethod
     def open(cls, directory: Path) -> Box:
@@ -133,9 +137,23 @@ class Box:
 
     @property
     def subscriptions(self) -> frozenset[str] | None:
-        """The bundles whose content is kept; None for all."""
-        stored = self.local.get(SUBSCRIPTIONS, ALL)
+        """The bundles whose content is kept; None for all. Where the box says nothing the hub does, else it is all."""
+        stored = self.local.get(SUBSCRIPTIONS)
+        if stored is None:
+            stored = self.assigned().get("subscriptions", ALL)
         return None if stored == ALL else frozenset(stored)
+
+    def assigned(self) -> Mapping[str, Any]:
+        """Return what the hub assigns to this box: the signed part of its own file, checked when it came."""
+        signed: Mapping[str, Any] = (self.local.get(BOX_FILE) or {}).get("signed", {})
+        return signed
+
+    @property
+    def leaves(self) -> frozenset[str]:
+        """What the box leaves to the hub: its subscriptions and its scope, unless they were set here."""
+        own_scope = self.local.get(SCOPE) not in (None, self.local.get(SCOPE_GIVEN))
+        left = {SUBSCRIPTIONS: self.local.get(SUBSCRIPTIONS) is None, SCOPE: not own_scope}
+        return frozenset(name for name, is_left in left.items() if is_left)
 
     def subscribe(self, bundles: tuple[str, ...] | None) -> frozenset[str] | None:
         """Add `bundles` to the subscription (None: all of them) and return what is subscribed now."""
@@ -147,7 +165,7 @@ class Box:
         for bundle in bundles:
             if known and bundle not in known:
                 raise ConfigError("E-BUNDLE", where=bundle, expected=", ".join(sorted(known)))
-        stored = self.local.get(SUBSCRIPTIONS)
+        stored = self.local.get(SUBSCRIPTIONS, self.assigned().get("subscriptions"))
         before = [] if stored in (None, ALL) else stored
         self.local.put(SUBSCRIPTIONS, sorted({*before, *bundles}))
         return self.subscriptions

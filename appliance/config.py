@@ -17,6 +17,7 @@ from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError
 from catalog.scope import EVERYTHING, Scope
 from sync.daemon import PRIVATE_NETWORKS
+from sync.policy_layers import KEYS, POLICY, Layer, default_layer, read_layer
 
 CONFIG_NAME = "config.toml"
 
@@ -35,6 +36,7 @@ class BoxConfig:
     reserve_bytes: int = 64 << 20
     rsync_password: str | None = None
     scope: Scope = EVERYTHING
+    policy: Layer = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ _BOX = {
     "package_port": _Key("serve", "package_port", int),
     "reserve_bytes": _Key("disk", "reserve_mb", int, 1 << 20),
     "scope": _Key("scope", "", dict),
+    "policy": _Key("policy", "", dict),
 }
 _HUB = {
     "name": _Key("", "name", str),
@@ -122,7 +125,8 @@ def _read(
             raise ConfigError("E-CONFIG", where=key.table, expected="table", found=table)
         if key.kind is dict:
             if table:
-                values[field_name] = Scope.from_json(table)
+                read = Scope.from_json if field_name == "scope" else _read_policy
+                values[field_name] = read(table)
                 data.pop(key.table)
             continue
         value: Any = table.pop(key.name, None)
@@ -145,6 +149,10 @@ def _read(
             key = keys[name]
             raise ConfigError("E-CONFIG", where=path, expected=".".join(filter(None, (key.table, key.name))))
     return values
+
+
+def _read_policy(table: dict[str, Any]) -> Layer:
+    return read_layer(table, where=POLICY)
 
 
 def _is_of(value: Any, kind: type) -> bool:
@@ -186,6 +194,10 @@ def write_config(path: Path, config: BoxConfig | HubConfig) -> None:
                     not config.parents,
                 ),
                 _Line("every_minutes", config.sync_minutes, "同步间隔（分钟）minutes between syncs", True),
+            ],
+            POLICY: [
+                _Line(name, value, f"{KEYS[name].zh} · {KEYS[name].en}", True)
+                for name, value in default_layer().items()
             ],
             "serve": [_Line("port", config.port, "网页端口 port of the pages", True)],
             "disk": [

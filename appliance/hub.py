@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from appliance import state
 from appliance.config import CONFIG_NAME, HubConfig, write_config
@@ -20,12 +21,12 @@ from catalog.library import Library
 from catalog.local import Local
 from catalog.manifest import Bundle, is_bundle_id
 from catalog.progress import OnProgress, both, silent
-from sync import tree
-from sync.heads import heads
+from sync import boxfile, tree
+from sync.heads import current_head, heads
 from sync.identity import HubIdentity, fingerprint_of, initialise
 from sync.keys import load_keys
 from sync.publish import Preview, PublishResult, preview, publish, write_roads
-from sync.signing import renew
+from sync.signing import renew, signing_time
 from webui.hub.accounts import FIRST_USER, new_password, set_password
 
 DIRECTORIES = ("keys", "blobs", "staging", "public", "recovery", "uploads")
@@ -198,11 +199,35 @@ class Hub:
             return result
 
     def renew(self) -> None:
-        """Sign the timestamp anew where it is older than a day; a hub that has published nothing has none."""
+        """Sign the timestamp anew where it is older than a day, and the boxes' own files where they grow old."""
         if not (self.public / tree.TIMESTAMP).exists():
+            # Nothing is published yet.
             return
         with state.locked(self.directory, "renew"):
-            renew(self.public, load_keys(self.directory / "keys"), self.clock())
+            keys = load_keys(self.directory / "keys")
+            renew(self.public, keys, self.clock())
+            boxfile.renew_all(self.public, keys, self._signing_time())
+
+    def assign(self, box_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Sign what the box `box_id` is assigned into its own file and return it; what `settings` do not name stays.
+
+        `settings`: `subscriptions`, `scope`, `policy` of `sync.boxfile.Assignment`. Raises `ConfigError` E-BUNDLE for
+        a bundle that there is not, E-CLOCK.
+        """
+        with self.library.reading() as reader:
+            known = {bundle.id for bundle in reader.bundles()}
+        for bundle in settings.get("subscriptions") or ():
+            if bundle not in known | {boxfile.ALL}:
+                raise ConfigError("E-BUNDLE", where=bundle, expected=", ".join(sorted(known)))
+        with state.locked(self.directory, "assign"):
+            keys = load_keys(self.directory / "keys")
+            made = boxfile.new_assignment(self.public, box_id, self._signing_time(), keys, settings)
+            boxfile.assign(self.public, keys, made)
+            return made.to_json()
+
+    def _signing_time(self) -> datetime:
+        head = current_head(self.public) if (self.public / tree.TIMESTAMP).exists() else None
+        return signing_time(self.clock(), head)
 
     def preview(self) -> Preview:
         """Return what publishing now would do."""

@@ -5,15 +5,19 @@ Imported only by the commands that do it: serving a page must not load what trus
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from appliance.box import SCOPE, Box
 from appliance.neighbours import neighbours_of
+from appliance.policies import decision_of, governor_of, month, policy_of, refusal
 from appliance.state import locked
+from appliance.steering import read_rate, steered_by_lines, steered_by_policy
 from catalog.clock import term_of
-from catalog.errors import ShuxiangError
+from catalog.errors import RoadError, ShuxiangError
 from catalog.local import Local, SyncRun
 from catalog.progress import OnProgress, both, silent
 from catalog.scope import EVERYTHING, Scope
@@ -22,7 +26,7 @@ from sync.explain import plan_json, plan_text
 from sync.export import ExportResult, export
 from sync.plan import Plan
 from sync.policy import Policy
-from sync.rate import Governor
+from sync.rate import Governor, used_bytes
 from sync.roads import RoadSettings
 from sync.update import Update, UpdateResult, UpdateSettings
 
@@ -32,24 +36,30 @@ RATE_RUNS = 20
 MOST_WARNINGS = 20
 
 
-def update_settings(
-    box: Box, source: str | None, *, policy: Policy | None = None, governor: Governor | None = None
-) -> UpdateSettings:
-    """Return what a run is told: the one `source`, else the parents and then the hub.
+def sources_of(box: Box, source: str | None) -> tuple[str, ...]:
+    """Return where a run asks, in order: the one `source`, else the parents and then the hub."""
+    return (source,) if source else (*box.config.parents, box.config.hub)
 
-    Neighbours are met as `policy` says; `governor` holds the rate and the budget.
+
+def update_settings(box: Box, source: str | None, *, governor: Governor | None = None) -> UpdateSettings:
+    """Return what a run is told. `governor` None: one that holds the rate and the budget that the policy names now.
+
+    Raises `RoadError` E-PAUSED or E-BUDGET where the policy lets nobody fetch anything.
     """
     stored = box.local.get(SCOPE)
-    governor = governor or Governor()
+    policy, sources = policy_of(box), sources_of(box, source)
+    governor = governor or _own_governor(box, policy, sources)
     return UpdateSettings(
-        sources=(source,) if source else (*box.config.parents, box.config.hub),
+        sources=sources,
         fingerprint=box.config.fingerprint,
         subscriptions=box.subscriptions,
         scope=Scope.from_json(stored) if stored else EVERYTHING,
         term=term_of(box.shown_now().date()),
         keep_free_bytes=box.config.reserve_bytes,
         hints=source is None,
-        neighbours=neighbours_of(box, policy or Policy(), governor),
+        neighbours=neighbours_of(box, policy, governor),
+        box_id=box.id,
+        leaves=box.leaves,
         road=RoadSettings(rsync_password=box.config.rsync_password, governor=governor),
     )
 
@@ -70,23 +80,56 @@ def run_sync(
     source: str | None,
     progress: OnProgress = silent,
     *,
-    policy: Policy | None = None,
     governor: Governor | None = None,
 ) -> UpdateResult:
-    """Sync once and keep how it ended. Raises what kept it from any new state; else see `result.failure`."""
-    settings = update_settings(box, source, policy=policy, governor=governor)
-    with locked(box.directory, "sync") as hold:
+    """Sync once and keep how it ended. Raises what kept it from any new state; else see `result.failure`.
+
+    Without a `governor` a person asks: windows and watchers are ignored; caps, budget and a pause hold, also those
+    that are set while it runs.
+    """
+    settings = update_settings(box, source, governor=governor)
+    used = settings.road.governor
+    steered = nullcontext() if governor else steered_by_policy(box, used, settings.sources)
+    with locked(box.directory, "sync") as hold, steered, closing(used):
         # A box that was full gives its reserve to the run, which first deletes what nobody needs.
         box.reserve.release()
         try:
             result = _update(box, settings, both(progress, hold.show)).run(box.trusted_now())
         except ShuxiangError as error:
-            _record(box, error, {})
-            raise
+            ended = _ended_by(used, error)
+            _record(box, ended, {})
+            raise ended from error
         finally:
             box.reserve.hold()
+        if result.failure is not None:
+            result = replace(result, failure=_ended_by(used, result.failure))
         _record(box, result.failure, result_json(result))
         return result
+
+
+def run_governed(box: Box, source: str | None, progress: OnProgress = silent) -> UpdateResult:
+    """Sync once as the service says over our standard input: a rate, later others, the end; see `run_sync`."""
+    try:
+        rate = read_rate(sys.stdin.readline())
+    except ValueError as error:
+        raise RoadError("E-PAUSED", expected="bytes/s") from error
+    governor = governor_of(box, policy_of(box), rate)
+    with steered_by_lines(sys.stdin, governor):
+        return run_sync(box, source, progress, governor=governor)
+
+
+def _own_governor(box: Box, policy: Policy, sources: tuple[str, ...]) -> Governor:
+    found = decision_of(box, policy, by_hand=True, sources=sources)
+    if (refused := refusal(found, policy, used_bytes(box.local, month(box)))) is not None:
+        raise refused
+    return governor_of(box, policy, found.bytes_per_second)
+
+
+def _ended_by(governor: Governor, failure: ShuxiangError) -> ShuxiangError:
+    """Return why a run really ended: what a stopped line looks like to a road is not the reason."""
+    if isinstance(failure, RoadError):
+        return governor.failure() or failure
+    return failure
 
 
 def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any]) -> None:
@@ -117,18 +160,22 @@ class DryRun:
 
 
 def run_dry(box: Box, source: str | None) -> DryRun:
-    """Return what a sync would do."""
-    with locked(box.directory, "plan"):
-        plan = _update(box, update_settings(box, source), silent).preview(box.trusted_now())
-    return DryRun(plan=plan, bytes_per_second=measured_rate(box.local))
+    """Return what a sync would do, and how long it would take at the rate that is allowed or was measured."""
+    settings = update_settings(box, source)
+    with locked(box.directory, "plan"), closing(settings.road.governor):
+        plan = _update(box, settings, silent).preview(box.trusted_now())
+    if all(step.way.road == "directory" for step in plan.steps):
+        return DryRun(plan=plan, bytes_per_second=None)
+    rates = (settings.road.governor.bytes_per_second, measured_rate(box.local))
+    return DryRun(plan=plan, bytes_per_second=min(filter(None, rates), default=None))
 
 
 def measured_rate(local: Local) -> int | None:
-    """Return how fast earlier runs were, from the history: bytes of all of them in the time of all of them."""
+    """Return how fast the line was in earlier runs: the bytes of all of them in the time of all of them."""
     bytes_in_all = seconds_in_all = 0.0
     for run in local.syncs(RATE_RUNS):
         fetched, seconds = run.details.get("fetched_bytes", 0), run.details.get("seconds", 0)
-        if fetched >= RATE_LEAST_BYTES and seconds > 0:
+        if fetched >= RATE_LEAST_BYTES and seconds > 0 and "directory" not in run.details["roads"]:
             bytes_in_all += fetched
             seconds_in_all += seconds
     return round(bytes_in_all / seconds_in_all) if seconds_in_all else None

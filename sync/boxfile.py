@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -258,23 +258,21 @@ def renew_all(public: Path, keys: HubKeys, now: datetime) -> int:
     return renewed
 
 
-def new_assignment(public: Path, box_id: str, now: datetime, **settings: Any) -> Assignment:
-    """Return an assignment of the next version, signed `now` and good for 400 days."""
-    blank = Assignment(box=box_id, version=1, signed_at=now, expires=now, **settings)
-    return _signed_now(blank, next_version(public, box_id), now)
+def new_assignment(
+    public: Path, box_id: str, now: datetime, keys: HubKeys, settings: Mapping[str, Any]
+) -> Assignment:
+    """Return an assignment of the next version, signed `now` and good for 400 days.
+
+    `settings` are fields of `Assignment`; those that it does not name stay as they are assigned now.
+    """
+    blank = Assignment(box=box_id, version=1, signed_at=now, expires=now)
+    found = assigned(public, box_id, keys) or blank
+    return _signed_now(replace(found, **settings), next_version(public, box_id), now)
 
 
 def _signed_now(found: Assignment, version: int, now: datetime) -> Assignment:
     now = now.replace(microsecond=0)
-    return Assignment(
-        box=found.box,
-        version=version,
-        signed_at=now,
-        expires=now + LIFETIME,
-        subscriptions=found.subscriptions,
-        scope=found.scope,
-        policy=found.policy,
-    )
+    return replace(found, version=version, signed_at=now, expires=now + LIFETIME)
 
 
 def _subscriptions(value: object, where: object) -> tuple[str, ...] | None:

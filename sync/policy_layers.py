@@ -162,10 +162,30 @@ def _check(key: _Key, value: Any, where: str) -> None:
         raise ConfigError("E-CONFIG", where=where, expected=error.expected, found=error.found) from error
 
 
-def combine(*layers: Layer) -> Policy:
+def combine(*layers: Layer, pause: Span | None = None, now: Span | None = None) -> Policy:
     """Return the policy of `layers`, each checked by `read_layer`; for each key the last that says it wins."""
     said = {name: value for layer in layers for name, value in layer.items()}
-    return Policy(**{KEYS[name].field: KEYS[name].read(value) for name, value in said.items()})
+    fields = {KEYS[name].field: KEYS[name].read(value) for name, value in said.items()}
+    return Policy(**fields, pause=pause, now=now)
+
+
+def default_layer() -> dict[str, Any]:
+    """Return every key with what holds where nobody says anything."""
+    usual = Policy()
+    return {
+        "windows": [],
+        "lessons": [str(hours) for hours in usual.lessons],
+        "rate_kb_per_s": 0,
+        "rates": [],
+        "gentle_kb_per_s": usual.gentle_bytes_per_second // 1000,
+        "month_budget_mb": 0,
+        "metered": usual.metered,
+        "lan_seconds": round(usual.lan_seconds),
+        "lan_networks": [],
+        "education_line": usual.education_line,
+        "upload_lan": usual.upload_lan,
+        "upload_kb_per_s": 0,
+    }
 
 
 def read_assignment(text: str) -> tuple[str, Any]:

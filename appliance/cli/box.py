@@ -12,6 +12,7 @@ from appliance import state
 from appliance.box import ALL, Box, NewBox
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
+from appliance.cli.policy import pause, policy, resume
 from appliance.cli.seed import seed_box
 from catalog.clock import system_clock
 from catalog.durable import storage
@@ -27,7 +28,8 @@ def box() -> None:
     """The box in a school."""
 
 
-box.add_command(seed_box)
+for command in (seed_box, pause, resume, policy):
+    box.add_command(command)
 
 
 @box.command()
@@ -89,10 +91,15 @@ def password(call: Call, account: str) -> None:
 @box.command()
 @click.option("--from", "source", help="Sync from this address or directory only.")
 @click.option("--dry-run", is_flag=True, help="Print what would be fetched, why, and how much.")
+@click.option(
+    "--governed",
+    is_flag=True,
+    help="Take the rate from standard input: bytes a second per line, 0 for no limit; its end stops the sync.",
+)
 @leaf
-def sync(call: Call, source: str | None, dry_run: bool) -> None:
+def sync(call: Call, source: str | None, dry_run: bool, governed: bool) -> None:
     """Get what changed. Safe to kill at any moment; the next run goes on where this one stopped."""
-    from appliance.syncing import MOST_WARNINGS, result_json, run_dry, run_sync
+    from appliance.syncing import MOST_WARNINGS, result_json, run_dry, run_governed, run_sync
 
     with Box.open(call.state) as opened:
         if dry_run:
@@ -101,7 +108,7 @@ def sync(call: Call, source: str | None, dry_run: bool) -> None:
             return
         progress = call.progress()
         try:
-            result = run_sync(opened, source, progress)
+            result = (run_governed if governed else run_sync)(opened, source, progress)
         finally:
             if isinstance(progress, Bar):
                 progress.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from appliance.cli.assign import assign
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
 from appliance.cli.seed import seed_hub
@@ -23,6 +24,7 @@ def hub() -> None:
 
 
 hub.add_command(seed_hub)
+hub.add_command(assign)
 
 
 @hub.command()

@@ -41,7 +41,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 def an_assignment(county: County, box: str = BOX, **settings: object) -> Assignment:
-    made = new_assignment(county.public, box, NOW, **settings)
+    made = new_assignment(county.public, box, NOW, county.keys, settings)
     assign(county.public, county.keys, made)
     return made
 
@@ -139,7 +139,7 @@ def test_the_file_of_another_box_or_county_is_refused(county: County, local: Loc
     place.write_bytes((county.public / tree.box_path(OTHER)).read_bytes())
     assert taken(road, local, county) == "E-BOX-FILE"
     with County(tmp_path / "elsewhere", name="别县") as elsewhere:
-        made = new_assignment(elsewhere.public, BOX, NOW, subscriptions=("theirs",))
+        made = new_assignment(elsewhere.public, BOX, NOW, elsewhere.keys, {"subscriptions": ("theirs",)})
         place.write_bytes(sign(made, elsewhere.keys))
         assert taken(road, local, county) == "E-SIGNATURE"
         # The right key's name over another's signature.
@@ -243,7 +243,7 @@ def test_a_hub_with_a_new_key_counts_from_one(county: County, local: Local, tmp_
         an_assignment(county, subscriptions=("main",))
     assert taken(road_to(county), local, county) == ""
     with County(tmp_path / "again") as again:
-        made = new_assignment(again.public, BOX, NOW, subscriptions=("fresh",))
+        made = new_assignment(again.public, BOX, NOW, again.keys, {"subscriptions": ("fresh",)})
         assign(again.public, again.keys, made)
         # The box knows the new key from a release that the pinned root vouches for.
         assert taken(road_to(again), local, again) == ""
