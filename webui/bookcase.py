@@ -5,9 +5,11 @@ Invariant: a bookcase never changes; a new generation of the library gets a new 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
+
+from markupsafe import Markup
 
 from catalog.curriculum import EDITIONS, GRADES, STAGES, SUBJECTS, VOLUMES
 from catalog.library import Shelf
@@ -91,8 +93,16 @@ class Bookcase:
         self.shelves = tuple(sorted((shelf for shelf in shelves if shelf.resources), key=shelf_order))
         self._by_query = {tuple(shelf_query(shelf).items()): shelf for shelf in self.shelves}
         self._cards: dict[tuple[str, tuple[str, str, str, str, int, str]], BookCard] = {}
+        self._drawn: dict[Hashable, Markup] = {}
         self._trees: dict[Scope, Branch] = {}
         self._grades: dict[tuple[Scope, str], Mapping[tuple[str, str], list[Shelf]]] = {}
+
+    def once(self, key: Hashable, draw: Callable[[], Markup]) -> Markup:
+        """Return what `draw` makes of these books, made once: the books never change."""
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            drawn = self._drawn[key] = draw()
+        return drawn
 
     def find(self, query: Mapping[str, str]) -> Shelf | None:
         """Return the book that the fields of an address name."""

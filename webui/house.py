@@ -183,6 +183,11 @@ class House:
         language = chosen or accepted_language(request.headers.get("Accept-Language", ""))
         return Visit(language=language, chosen=chosen is not None, words=self.words[language])
 
+    def draw(self, visit: Visit, template: str, **values: Any) -> Markup:
+        """Return a part of a page by its template."""
+        drawn = self.environments[visit.language].get_template(template)
+        return Markup(drawn.render(carry=visit.carry, carry_more=visit.carry_more, **values).strip())
+
     def page(
         self, visit: Visit, reader: Reader, template: str, *, status: int = 200, at: str = "", **values: Any
     ) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
+from markupsafe import Markup
 
 from catalog.clock import term_of
 from catalog.library import Entry, Shelf
@@ -43,6 +44,12 @@ def routes(house: House) -> Blueprint:
         scope = house.scope()
         with house.library.reading() as reader:
             bookcase = house.bookcase(reader)
+            term = term_of(day)
+
+            def shelves() -> Markup:
+                groups = grade_groups(bookcase, bookcase.grades(scope, term), visit)
+                return house.draw(visit, "shelves.html", groups=groups)
+
             newest = [entry for entry in reader.newest(NEWEST * 3) if in_scope(entry, scope)][:NEWEST]
             arrived = newest[0].arrived.date() if newest and newest[0].arrived else None
             return house.page(
@@ -52,8 +59,8 @@ def routes(house: House) -> Blueprint:
                 at="today",
                 day=visit.words.day(day),
                 weekday=visit.words.weekday(day),
-                term=translate("上学期") if term_of(day) == "a" else translate("下学期"),
-                groups=grade_groups(bookcase, bookcase.grades(scope, term_of(day)), visit),
+                term=translate("上学期") if term == "a" else translate("下学期"),
+                shelves=bookcase.once((visit.language, visit.chosen, scope, term), shelves),
                 newest=cards(newest, visit.words),
                 arrived=visit.words.day(arrived) if arrived else "",
             )
