@@ -9,9 +9,10 @@ and everything that is there is read again before it is believed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +54,28 @@ def export(
         raise RoadError("E-NO-TREE", where=trust)
     with library.reading() as reader:
         held = list(reader.blobs())
-    return durable.storage(
-        lambda: _Export(blobs, trust, directory, progress).run(held, head.release.number, head.head.paths()),
-        directory,
-    )
+        return durable.storage(
+            lambda: _Export(blobs, trust, directory, progress, reader.torrents).run(
+                held, head.release.number, head.head.paths()
+            ),
+            directory,
+        )
 
 
 class _Export:
-    def __init__(self, blobs: BlobStore, trust: Path, directory: Path, progress: OnProgress) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        trust: Path,
+        directory: Path,
+        progress: OnProgress,
+        torrents: Callable[[], Iterator[tuple[str, bytes]]],
+    ) -> None:
         self._blobs = blobs
         self._trust = trust
         self._directory = directory
         self._progress = progress
+        self._torrents = torrents
         self._written_bytes = 0
 
     def run(self, held: list[Blob], release: int, named: set[str]) -> ExportResult:
@@ -86,6 +97,9 @@ class _Export:
                 )
             )
             self._write_blob(blob)
+        for place, data in self._missing_torrents(believed=believed):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._written_bytes += place.write_bytes(data)
         durable.sync_filesystem(self._directory)
         self._read_back(missing)
         self._write_metadata(named)
@@ -127,6 +141,7 @@ class _Export:
         needed = sum(blob.size_bytes - self._length(blob) for blob in missing) + _SPARE_BYTES
         lists = (path for path in named if not (self._directory / path).exists())
         needed += sum(place.stat().st_size for path in lists if (place := self._trust / path).exists())
+        needed += sum(len(data) for _, data in self._missing_torrents(believed=True))
         found = os.statvfs(self._directory)
         free = found.f_bavail * found.f_frsize
         if needed > free:
@@ -164,6 +179,16 @@ class _Export:
                 os.close(target)
         finally:
             os.close(source)
+
+    def _missing_torrents(self, *, believed: bool) -> Iterator[tuple[Path, bytes]]:
+        """Stream the torrents of what is here and that are not there: who gets it can repair it and share it on.
+
+        Each is the blob of the tree that the transport file names.
+        """
+        for _, data in self._torrents():
+            blob = Blob(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+            if not self._is_there(blob, believed=believed):
+                yield self._place(blob), data
 
     def _read_back(self, written: list[Blob]) -> None:
         """Compare what the disk gives back; one that is wrong is written once more, then refused."""

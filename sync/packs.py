@@ -63,13 +63,14 @@ def choose(blobs: Iterable[Blob], most_bytes: int = MAX_RELEASE_BYTES) -> list[B
 
 
 def make(members: Sequence[Packable], work: Path, *, release: int) -> list[MadePack]:
-    """Write packs of `members`, in their order, below `work`, and return them; a member left alone is in none.
+    """Write packs of `members`, in their order and each once, below `work`; a member left alone is in none.
 
     Raises `ContentError` E-SIZE where a member is not as long as it should be, `StorageError` where the disk fails.
     """
+    unique = list({member.blob.sha256: member for member in members}.values())
     return [
         storage(lambda group=group: _write(group, work, release), work)  # type: ignore[misc]
-        for group in _groups(members)
+        for group in _groups(unique)
     ]
 
 

@@ -47,6 +47,9 @@ def test_another_box_takes_everything_from_a_stick(county: County, box: SyncingB
         assert update.failure is None and set(update.roads) == {"directory"}
         assert other.held() == box.held()
         other.check()
+        # The torrents of large blobs come along: this box can share and repair them as well.
+        with box.library.reading() as here, other.library.reading() as there:
+            assert list(here.torrents()) == list(there.torrents()) != []
         # And on to a third, so that five levels work alike.
         export(other.library, other.blobs, other.state / "trust", tmp_path / "stick2")
     with SyncingBox(tmp_path / "third", county) as third:

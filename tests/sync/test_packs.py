@@ -69,6 +69,9 @@ def test_packs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     # One alone at the end is no pack.
     assert len(make(members[:4], tmp_path, release=1)) == 1
     assert make(members[:1], tmp_path, release=1) == [] == make([], tmp_path, release=1)
+    # Two patches may be the same bytes.
+    (twice,) = make([members[0], members[1], members[0]], tmp_path, release=1)
+    assert len(twice.pack.members) == 2
 
 
 def test_the_smallest_are_chosen_and_stay_in_order() -> None:
