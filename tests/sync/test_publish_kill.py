@@ -196,8 +196,8 @@ def test_kill_a_publish_before_each_change_of_the_disk(tmp_path: Path) -> None:
             assert standing(county) == names | older
             before += 1
         assert kinds == {Pack, Patch, Torrent}
-        # Both sides of the commit point were met.
-        assert {0, 1} == set(outcomes) and outcomes == sorted(outcomes) and before > 40
+        # Both sides of the commit point were met; a release with a film makes more changes before it than others.
+        assert {0, 1} == set(outcomes) and not any(outcomes[:40]) and before > 40
 
 
 def test_kill_a_publish_at_random_moments(tmp_path: Path) -> None:
