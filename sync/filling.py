@@ -89,10 +89,10 @@ class Filling:
         finally:
             delivery.close()
             self.received += Counter(delivery.received())
-        content.collect(self._library, self._blobs, fitted, 0)
+        content.collect(self._library, self._blobs, fitted, 0, haul.sources() if missed else frozenset())
         if missed:
             return worst(one.error for one in missed)
-        durable.storage(lambda: staging.prune(lambda _: False), staging.directory)
+        self._tidy(staging, haul)
         if self._library.generation().content_release != number:
             with self._library.writing() as writer:
                 writer.set_content_release(number)
@@ -100,6 +100,13 @@ class Filling:
         settled = wishes.key(self._library.generation(), number) if fitted.whole else None
         self._local.put(SETTLED, settled)
         return None
+
+    def _tidy(self, staging: Staging, haul: Haul) -> None:
+        """Drop what is left of ways that were of no use, and the torrents of packs and patches."""
+        durable.storage(lambda: staging.prune(lambda _: False), staging.directory)
+        if haul.loads:
+            with self._library.writing() as writer:
+                writer.drop_stray_torrents()
 
     def preview(
         self,
@@ -171,19 +178,17 @@ class Filling:
         """Plan, make room for it, and drop from staging what it does not need."""
         with self._library.reading() as reader:
             offers = self._offers(release, reader, missing_files(wants, fitted, reader.has))
-        for _ in range(2):
+        for _ in range(3):
             with self._library.reading() as reader:
                 plan = content.plan_of(
-                    release.number,
-                    reader,
-                    wants,
-                    fitted,
-                    staging,
-                    offers=offers,
-                    roads=self._roads(carrier),
+                    release.number, reader, wants, fitted, staging, offers=offers, roads=self._roads(carrier)
                 )
             room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
             content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul.sources())
+            if self._blobs.free_bytes() < plan.fetch_bytes + plan.haul.aside_bytes:
+                # What patches and packs need beside the blobs has no room: all comes whole.
+                offers = Offers()
+                continue
             with self._library.reading() as reader:
                 if all(map(reader.has, plan.haul.sources())):
                     break

@@ -73,11 +73,10 @@ class Company:
             neighbours, self._neighbours = self._neighbours, None
             try:
                 self._swarm = neighbours.open()
+                self.received = self._swarm.received
+                self._peers = neighbours.peers(self._swarm)
             except ConfigError as error:
                 warnings.append(error)
-                return False
-            self.received = self._swarm.received
-            self._peers = neighbours.peers(self._swarm)
         return self._swarm is not None
 
     def fetch(

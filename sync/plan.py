@@ -83,6 +83,11 @@ class Haul:
         """The bytes of wanted blobs that an earlier run left in staging and that are built upon."""
         return sum(load.file.size_bytes - load.cost_bytes for load in self.loads if load.offer is None)
 
+    @property
+    def aside_bytes(self) -> int:
+        """The room that the largest patch or pack takes beside what comes out of it."""
+        return max((load.file.size_bytes for load in self.loads if load.offer is not None), default=0)
+
     def needs(self) -> set[str]:
         """Return the hashes of all that this haul puts into staging: blobs, and what they come out of."""
         travelling = {one.file.sha256 for load in self.loads for one in (load, *load.inside)}

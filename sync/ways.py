@@ -26,7 +26,7 @@ from sync.loads import REQUEST_BYTES, Load
 from sync.neighbours import LAN, Company, Neighbours
 from sync.plan import PACK, PATCH, SWARM, WHOLE, Haul
 from sync.release import TreeFile
-from sync.roads.road import Missed, blob_file, staged_file
+from sync.roads.road import BATCH_MOST_FILES, Missed, blob_file, staged_file
 from sync.roads.staging import Staging
 from sync.torrentfile import read_torrent
 from sync.transport import Pack, Patch, Torrent
@@ -47,9 +47,10 @@ class Arrivals:
 
 @dataclass(slots=True)
 class _Made:
-    """What a batch gives beside its own blobs: blobs in staging with their way, and files that are then used up."""
+    """What a batch gives beside its own blobs: blobs in staging with their way, torrents of blobs, files used up."""
 
     blobs: dict[str, tuple[Staged, str]] = field(default_factory=dict)
+    torrents: dict[str, bytes] = field(default_factory=dict)
     used: list[str] = field(default_factory=list)
 
 
@@ -86,21 +87,28 @@ class Delivery:
 
         Returns their bytes: they are not fetched, nor is anything that they could be made of.
         """
-        batch = []
-        for sha256, size_bytes in wanted.items():
-            stray = self._blobs.path(sha256)
-            file = blob_file(sha256, size_bytes)
-            if stray.exists():
-                batch.append(Staged(path=stray, blob=Blob(sha256=sha256, size_bytes=size_bytes)))
-            elif self._staging.length(file) == size_bytes and self._staging.complete(file):
-                batch.append(staged_file(file, self._staging))
-        refused = {one.staged.blob.sha256 for one in self._admit(batch)}
-        here = [one.blob for one in batch if one.blob.sha256 not in refused]
-        self._staging.settle(blob.sha256 for blob in here)
-        count = sum(blob.size_bytes for blob in here)
+        found = [
+            staged for sha256, size_bytes in wanted.items() if (staged := self._left(sha256, size_bytes))
+        ]
+        count = 0
+        for start in range(0, len(found), BATCH_MOST_FILES):
+            batch = found[start : start + BATCH_MOST_FILES]
+            refused = {one.staged.blob.sha256 for one in self._admit(batch)}
+            here = [one.blob for one in batch if one.blob.sha256 not in refused]
+            self._staging.settle(blob.sha256 for blob in here)
+            count += sum(blob.size_bytes for blob in here)
         if count:
             self.arrivals.bytes_by[HERE] += count
         return count
+
+    def _left(self, sha256: str, size_bytes: int) -> Staged | None:
+        """Return the blob as an earlier run left it: in the store without its row, or whole in staging."""
+        stray = self._blobs.path(sha256)
+        if stray.exists():
+            return Staged(path=stray, blob=Blob(sha256=sha256, size_bytes=size_bytes))
+        file = blob_file(sha256, size_bytes)
+        whole = self._staging.length(file) == size_bytes and self._staging.complete(file)
+        return staged_file(file, self._staging) if whole else None
 
     def run(self, haul: Haul) -> list[Missed]:
         """Bring all of `haul`; return the blobs that no way brought.
@@ -247,6 +255,7 @@ class Delivery:
             else:
                 self._arrived(item.blob, way)
         self._staging.settle(made.blobs)
+        self._keep_torrents(made.torrents)
         for sha256 in made.used:
             if sha256 not in self._shared:
                 self._staging.forget(sha256)
@@ -267,7 +276,7 @@ class Delivery:
             case Patch():
                 self._apply(load.offer, made)
             case Torrent():
-                self._keep_torrent(load.offer)
+                self._read_torrent(load.offer, made)
             case Pack():
                 self._unpack(load.offer, load.inside, made)
         made.used.append(load.file.sha256)
@@ -302,16 +311,21 @@ class Delivery:
         own = sum(load.file.size_bytes + REQUEST_BYTES for load in inside)
         self.arrivals.saved[PACK] += max(0, own - pack.file.size_bytes - REQUEST_BYTES)
 
-    def _keep_torrent(self, torrent: Torrent) -> None:
+    def _read_torrent(self, torrent: Torrent, made: _Made) -> None:
         path = self._staging.path(torrent.file.sha256)
         data = durable.storage(path.read_bytes, path)
         try:
             read_torrent(data, sha256=torrent.blob, size_bytes=torrent.size_bytes)
         except ContentError as error:
             self.arrivals.warnings.append(error)
-            return
-        with self._library.writing() as writer:
-            writer.put_torrent(torrent.blob, data)
+        else:
+            made.torrents[torrent.blob] = data
+
+    def _keep_torrents(self, torrents: Mapping[str, bytes]) -> None:
+        if torrents:
+            with self._library.writing() as writer:
+                for sha256, data in torrents.items():
+                    writer.put_torrent(sha256, data)
 
     def _fall(self, sha256: str, error: ShuxiangError) -> None:
         self.arrivals.warnings.append(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import pytest
 from builders import sha256
 from county import NOW, County
 from hostile import HostileHub, Misbehaviour
+from small_disk import small_disk
 from swarms import HERE, seeder, settings
 from syncing_box import SyncingBox
 
 from sync import tree
+from sync.daemon import DaemonSettings, RsyncDaemon
 from sync.neighbours import Neighbours
 from sync.plan import PACK, PATCH, WHOLE
 from sync.rate import Governor
@@ -23,6 +26,8 @@ from sync.roads import RoadSettings
 from sync.roads.torrent import Swarm
 from sync.run import UpdateResult
 from sync.torrentfile import make_torrent
+
+from .test_daemon import free_port
 
 MIB = 1 << 20
 LATER = NOW + timedelta(hours=1)
@@ -94,6 +99,30 @@ def test_a_week_costs_its_new_bytes_only_and_as_planned(week: Week, box: Syncing
         assert result.saved["patch"] > len(week.new) * 0.99
         with box.library.reading() as reader:
             assert reader.torrent(sha256(week.film)) is not None
+
+
+def test_patches_and_packs_come_over_rsync_too(week: Week, box: SyncingBox, tmp_path: Path) -> None:
+    daemon = DaemonSettings(port=free_port(), address="127.0.0.1")
+    with RsyncDaemon(week.county.public, tmp_path / "daemon", daemon):
+        result = box.update(f"rsync://127.0.0.1:{daemon.port}/tree/")
+    finished(week, box, result)
+    assert set(result.ways) == {"patch", "pack", "whole"} and set(result.roads) == {"rsync"}
+
+
+def test_a_disk_without_room_aside_takes_whole_files(week: Week) -> None:
+    with small_disk(40 * MIB) as disk, SyncingBox(disk / "box", week.county) as box:
+        box.update(week.first, keep_free_bytes=0)
+        plan = box.preview(week.county.public, keep_free_bytes=0)
+        filler = disk / "filler"
+        with filler.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, box.blobs.free_bytes() - plan.fetch_bytes - 20_000)
+        with HostileHub(week.county.public) as hub:
+            result = box.update(hub.address, keep_free_bytes=-MIB)
+            # Too little for the pack beside its files: whatever came came whole.
+            assert set(result.ways) <= {"whole"} and not result.saved
+            filler.unlink()
+            assert box.update(hub.address, keep_free_bytes=0).failure is None
+        box.check()
 
 
 def test_from_a_disk_everything_comes_whole(week: Week, box: SyncingBox) -> None:
