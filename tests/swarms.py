@@ -54,6 +54,7 @@ def settings(**changes: Any) -> SwarmSettings:
     plain: dict[str, Any] = {
         "listen": (HERE,),
         "lan": True,
+        "discovery": False,
         "networks": LOOPBACK,
         "lan_seconds": 0.5,
         "stall_seconds": 3.0,

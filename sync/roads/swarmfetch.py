@@ -29,6 +29,8 @@ FLUSH_BYTES = 1 << 20
 # So many files in a row that nobody has: then nobody has the others either.
 LONELY_FILES = 8
 STEER_SECONDS = 0.5
+# Who hears our call in the local network calls back; if we called as well, both would hang up.
+MEET_SECONDS = 1.0
 _TICK_SECONDS = 0.2
 
 Peer = tuple[str, int]
@@ -111,6 +113,7 @@ class _Active:
     near_heard: float = 0.0
     received_bytes: int = 0
     near_bytes: int = 0
+    near_asked: bool = False
     far_asked: bool = False
     steered: float = 0.0
     met: bool = field(default=False)
@@ -128,6 +131,7 @@ class SwarmFetch:
         progress: Progress,
         *,
         governor: Governor,
+        discovery: bool,
         lan_seconds: float,
         stall_seconds: float,
         kept_at: Callable[[str], Path] | None,
@@ -139,6 +143,7 @@ class SwarmFetch:
         self._done = done
         self._progress = progress
         self._governor = governor
+        self._discovery = discovery
         self._lan_seconds = lan_seconds
         self._stall_seconds = stall_seconds
         self._kept_at = kept_at
@@ -196,7 +201,7 @@ class SwarmFetch:
             self._active.append(
                 _Active(want=want, place=place, download=download, since=now, heard=now, near_heard=now)
             )
-            download.add_sources(_urls(want.near, want.file), want.near.peers)
+            download.add_sources(_urls(want.near, want.file), () if self._discovery else want.near.peers)
 
     def _room_for(self, want: Want) -> bool:
         pieces_bytes = sum(one.want.torrent.piece_length for one in self._active)
@@ -222,6 +227,9 @@ class SwarmFetch:
             one.near_bytes, one.near_heard = download.near_bytes, now
         if now - one.steered >= STEER_SECONDS:
             one.met, one.steered = download.steer(), now
+        if self._discovery and not one.near_asked and now - one.since >= MEET_SECONDS:
+            one.near_asked = True
+            download.add_sources((), one.want.near.peers)
         if not one.far_asked and now - one.near_heard >= self._lan_seconds and self._failure is None:
             one.far_asked, one.heard = True, now
             download.add_sources(_urls(one.want.far, one.want.file), one.want.far.peers)
@@ -229,7 +237,8 @@ class SwarmFetch:
             self._give_up(one)
 
     def _is_hopeless(self, one: _Active, now: float) -> bool:
-        nobody = not one.met and not (one.want.far.trees or one.want.far.peers)
+        known = (one.want.near, one.want.far)
+        nobody = not one.met and not any(sources.trees or sources.peers for sources in known)
         return now - one.heard >= (self._lan_seconds if nobody else self._stall_seconds)
 
     def _finish(self, one: _Active) -> None:

@@ -5,15 +5,18 @@ Each setting that is no matter of taste has its reason here, found by experiment
 
 from __future__ import annotations
 
+import random
 import socket
 from dataclasses import dataclass, field
 from typing import Any
 
 from sync.network import Network
 from sync.rate import Governor
+from sync.torrentfile import BLOCK_BYTES
 
 QUEUED_BYTES = 1 << 20
-RECONNECT_SECONDS = 5
+RECONNECT_SECONDS = 3, 7
+LEAST_REQUESTS, MOST_REQUESTS = 4, 100
 # Of libtorrent's enumerations `enc_level`, `enc_policy` and `io_buffer_mode_t`.
 ENCRYPTION_EITHER, ENCRYPTION_ACCEPTED_ONLY, WRITE_THROUGH = 3, 2, 3
 
@@ -23,12 +26,13 @@ class SwarmSettings:
     """How a machine takes part. `listen`: addresses, all where empty; `networks` None: this machine's own subnets.
 
     `hub` are hosts that may be met outside the local network on any line; `education_line` 专网 opens it to everyone.
-    `governor` gives the rate of what comes from outside, `up_bytes_per_second` bounds what goes there.
+    `discovery`: whether neighbours are looked for by multicast, too. `governor` gives the rate of what comes from outside, `up_bytes_per_second` bounds what goes there.
     """
 
     port: int = 0
     listen: tuple[str, ...] = ()
     lan: bool = True
+    discovery: bool = True
     education_line: bool = False
     hub: tuple[str, ...] = ()
     governor: Governor = field(default_factory=Governor)
@@ -51,7 +55,7 @@ def session_settings(settings: SwarmSettings) -> dict[str, Any]:
         "enable_upnp": False,
         "enable_natpmp": False,
         "webtorrent_stun_server": "",
-        "enable_lsd": settings.lan,
+        "enable_lsd": settings.lan and settings.discovery,
         # TCP passes the firewalls of education networks, and is cheaper on a small machine.
         "enable_incoming_utp": False,
         "enable_outgoing_utp": False,
@@ -63,10 +67,13 @@ def session_settings(settings: SwarmSettings) -> dict[str, Any]:
         "max_queued_disk_bytes": QUEUED_BYTES,
         "disk_io_write_mode": WRITE_THROUGH,
         "prioritize_partial_pieces": True,
-        # The next attempt after a minute is long on a line that is cut each MiB.
-        "min_reconnect_time": RECONNECT_SECONDS,
+        "request_queue_time": 1,
+        "max_out_request_queue": requests_for(settings.governor.bytes_per_second),
+        # The next attempt after a minute is long on a line that is cut each MiB. Two machines that call each other at
+        # one moment both hang up; if they waited equally long they would do so for ever.
+        "min_reconnect_time": random.randint(*RECONNECT_SECONDS),
         "max_failcount": 20,
-        "urlseed_wait_retry": RECONNECT_SECONDS,
+        "urlseed_wait_retry": 1,
         "urlseed_max_request_bytes": 4 << 20,
         "web_seed_name_lookup_retry": 60,
         # A small machine.
@@ -79,6 +86,17 @@ def session_settings(settings: SwarmSettings) -> dict[str, Any]:
         "send_buffer_watermark": 256 << 10,
         "alert_queue_size": 20_000,
     }
+
+
+def requests_for(bytes_per_second: int | None) -> int:
+    """Return how many blocks to ask a peer for at once under this rate.
+
+    What is asked for and not here yet comes in one burst when the rate allows it: so no more than half a second of it,
+    which is enough for most lines.
+    """
+    if bytes_per_second is None:
+        return MOST_REQUESTS
+    return max(LEAST_REQUESTS, min(MOST_REQUESTS, bytes_per_second // (2 * BLOCK_BYTES)))
 
 
 def _bracketed(host: str) -> str:

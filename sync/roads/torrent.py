@@ -26,7 +26,7 @@ from sync.release import TreeFile
 from sync.roads.road import Done, Missed, Progress
 from sync.roads.staging import Staging
 from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
-from sync.roads.swarmsettings import SwarmSettings, addresses_of, session_settings
+from sync.roads.swarmsettings import SwarmSettings, addresses_of, requests_for, session_settings
 from sync.torrentfile import TorrentFile
 
 __all__ = ["Peer", "Swarm", "SwarmSettings"]
@@ -37,6 +37,9 @@ _FLAGS = libtorrent.torrent_flags
 _ALERTS = libtorrent.alert_category
 _QUIET = _ALERTS.error | _ALERTS.status
 _BUSY = _QUIET | _ALERTS.storage | _ALERTS.piece_progress | _ALERTS.block_progress
+# A rate is kept by giving quota at each tick: half a second between them makes bursts of several seconds' worth.
+_SHARING = {"alert_mask": _QUIET, "tick_interval": 500}
+_FETCHING = {"alert_mask": _BUSY, "tick_interval": 100}
 _BLOCKED = 1
 _ALL = (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
 
@@ -57,7 +60,7 @@ class Swarm:
         self._up_bytes_per_second = settings.up_bytes_per_second
         self._closed = False
         parameters = libtorrent.session_params()
-        parameters.settings = cast(Any, session_settings(settings) | {"alert_mask": _QUIET})
+        parameters.settings = cast(Any, session_settings(settings) | _SHARING)
         self._session = libtorrent.session(parameters)
         self._lan_class = self._session.create_peer_class("lan")
         self._outside_class = self._session.create_peer_class("outside")
@@ -139,6 +142,7 @@ class Swarm:
         if self._closed:
             return
         self._set_class(self._outside_class, down, up)
+        self._session.apply_settings({"max_out_request_queue": requests_for(down)})
 
     # -- sharing -------------------------------------------------------------------------------------------------
 
@@ -204,15 +208,16 @@ class Swarm:
             done,
             progress,
             governor=self.settings.governor,
+            discovery=self.settings.lan and self.settings.discovery,
             lan_seconds=self.settings.lan_seconds,
             stall_seconds=self.settings.stall_seconds,
             kept_at=kept_at,
         )
-        self._session.apply_settings({"alert_mask": _BUSY})
+        self._session.apply_settings(cast(Any, _FETCHING))
         try:
             return fetch.carry()
         finally:
-            self._session.apply_settings({"alert_mask": _QUIET})
+            self._session.apply_settings(cast(Any, _SHARING))
 
     def download(self, torrent: TorrentFile, path: Path) -> _Download:
         """Begin to collect the pieces of a blob at `path`; those that are there already are found by their hashes."""

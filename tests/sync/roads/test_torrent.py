@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 import pytest
@@ -55,16 +56,27 @@ def test_web_seeds_are_our_own_trees_in_both_forms_of_address(
 
 
 def test_neighbours_come_first(big: Shared, root: Path, tmp_path: Path) -> None:
-    with seeder(big) as source, address_of(published_tree(root)) as tree_address:
+    near = (ipaddress.ip_network("127.0.0.2/32"),)
+    with seeder(big, listen=("127.0.0.2",)) as source, address_of(published_tree(root)) as tree_address:
         came = fetch(
             tmp_path,
             [big],
-            peers=[(HERE, source.port)],
-            web_seeds=[tree_address.replace("127.0.0.1", "localhost")],
+            peers=[("127.0.0.2", source.port)],
+            web_seeds=[tree_address],
+            networks=near,
             lan_seconds=5.0,
         )
-    assert came.right and set(came.received) <= {"lan", "http"}
-    assert came.received["lan"] >= 0.9 * big.file.size_bytes
+        assert came.right and set(came.received) == {"lan"}
+        # Where they bring nothing, others are asked.
+        source.forget(big.torrent.v2)
+        came = fetch(
+            tmp_path / "far",
+            [big],
+            peers=[("127.0.0.2", source.port)],
+            web_seeds=[tree_address],
+            networks=near,
+        )
+        assert came.right and set(came.received) == {"http"}
 
 
 def test_nobody_is_there(root: Path, tmp_path: Path) -> None:
