@@ -168,7 +168,7 @@ class ManifestDoor:
     def _apply(self, work: _Work, path: Path) -> None:
         """Make the file that the delta at `path` leads to; raise `ContentError` E-DELTA where it does not."""
         made = self._staging / f"{work.twin.zst.sha256}{_MADE_SUFFIX}"
-        spool = self._staging / f"{work.bundle}.come.jsonl"
+        spool = self._staging / f"{work.bundle}.{work.role}.come.jsonl"
         with path.open("rb") as delta, made.open("wb") as out, spool.open("wb") as lines:
             notes = _Notes(lines)
             packed = self._make(work, delta, out, notes)

@@ -467,3 +467,29 @@ def test_the_delta_of_another_bundle_is_refused(
     result = box.update(county.public)
     assert result.failure is None and {one.code for one in result.warnings} == {"E-DELTA"}
     same_catalogue(county, box)
+
+
+def test_the_two_deltas_of_a_bundle_come_in_any_order(tmp_path: Path) -> None:
+    """Over several connections the manifest's may be applied before or after that of the transport file."""
+    with County(tmp_path / "many") as county:
+        noise = random.Random(5)
+        # A pack of many members makes a transport file that is worth a delta.
+        for number in range(300):
+            county.add(f"s{number:04}", noise.randbytes(300), description=noise.randbytes(60).hex())
+        county.publish()
+        with SyncingBox(tmp_path / "first", county) as first, SyncingBox(tmp_path / "last", county) as last:
+            for box in (first, last):
+                assert box.update(county.public).failure is None
+            for number in range(4):
+                county.add(f"t{number}", noise.randbytes(300), title=f"新课{number}")
+            county.publish(NOW + DAY)
+            (delta,) = main(county).deltas
+            assert delta.manifest is not None and delta.transport is not None
+            for box, late in ((first, delta.manifest), (last, delta.transport)):
+                wrong = Misbehaviour(late.sha256, times=1, status=503)
+                with HostileHub(county.public, wrong) as hub:
+                    result = box.update(hub.address)
+                    assert result.failure is None and not result.warnings, late
+                    assert {delta.manifest.path, delta.transport.path} <= {path for path, _ in hub.requests}
+                assert box.found("新课") == 4
+                box.check()
