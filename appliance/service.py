@@ -7,29 +7,28 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from appliance.box import CLOCK_OFFSET, VERSION, Box
+from appliance.box import VERSION, Box
+from appliance.keeper import Keeper
+from appliance.notify import answers, notified
+from appliance.operations import BoxOperations
 from appliance.ports import listen, listen_near, port_of
-from appliance.state import work_under_way
-from catalog.clock import clock_offset
+from appliance.streaming import Watched
 from catalog.errors import ShuxiangError
 from catalog.finder import Finder
 from catalog.library import Library
-from webui.operations import BoxSettings, DiskSpace, Work
+from webui.operations import BoxSettings
 
 # Threads wait for disks, not for the processor; connections are many and cheap.
 THREADS = 8
 CONNECTIONS = 600
 MOST_UPLOAD_BYTES = 1 << 40
-FIRST_SYNC_SECONDS = 2.0
 # glibc's mallopt(3): without a bound each thread gets a heap of its own, and keeps what it once needed.
 M_ARENA_MAX, HEAPS = -8, 2
 SECRET = "page_secret"
@@ -52,14 +51,16 @@ def serve_box(
     packages = listen_near(
         host, package_port if package_port is not None else box.config.package_port, port_of(pages)
     )
-    operations = BoxOperations(box)
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS)
+    operations = BoxOperations(box)
     application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
+    keeper = operations.keeper = Keeper(box, application.streamed_seconds) if service else None
     tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (
         announced(box.library, name=box.config.name, id=box.id, role="box", port=port_of(pages), host=host),
-        operations.syncing_by_itself(box.config.sync_minutes * 60 if service else None),
+        keeper.keeping() if keeper else nullcontext(),
+        notified(lambda: answers(host, port_of(pages))),
     ):
         try:
             run_waitress(application, [pages, packages])
@@ -147,8 +148,8 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
         server.close()
 
 
-def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Any:
-    """Return the WSGI application of a box: pages, files, the tree, packages by port."""
+def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Watched:
+    """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
     from sync.serve import held_tree
     from webui.app import create_box_app
 
@@ -174,7 +175,7 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
     warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))
     warming.daemon = True
     warming.start()
-    return create_box_app(
+    application = create_box_app(
         library=box.library,
         finder=finder,
         blobs=box.blobs,
@@ -183,6 +184,7 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         settings=settings,
         mounts={TREE: under(TREE, tree)},
     )
+    return Watched(application, package_port)
 
 
 def _warm(finder: Finder) -> None:
@@ -215,72 +217,3 @@ class _Holds:
     def __call__(self, sha256: str) -> bool:
         with self.box.library.reading() as reader:
             return reader.has(sha256)
-
-
-class BoxOperations:
-    """What the pages ask for, done: each call returns at once."""
-
-    def __init__(self, box: Box) -> None:
-        self._box = box
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def sync_now(self) -> bool:
-        """Start a sync in a process of its own; return False where one is at work."""
-        with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                return False
-            if work_under_way(self._box.directory) is not None:
-                return False
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "appliance", "box", "sync", "--state", str(self._box.directory)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-            return True
-
-    def request_resource(self, resource_id: str) -> None:
-        """Keep the wish; the next sync fetches it."""
-        self._box.local.add_request(resource_id, self._box.clock())
-
-    def set_display_clock(self, shown: datetime) -> None:
-        """Let the display clock show `shown` from now on."""
-        self._box.local.put(CLOCK_OFFSET, clock_offset(self._box.clock(), shown).total_seconds())
-
-    def work(self) -> Work:
-        """Return what a sync under way says of itself."""
-        found = work_under_way(self._box.directory)
-        if found is None:
-            return Work()
-        task, progress = found
-        share = progress.share
-        return Work(
-            running=True, text=f"{task} {progress.phase}" + (f" {share:.0%}" if share is not None else "")
-        )
-
-    def disk(self) -> DiskSpace:
-        """Return the space of the content disk."""
-        return self._box.disk()
-
-    @contextmanager
-    def syncing_by_itself(self, every_seconds: float | None) -> Iterator[None]:
-        """Sync soon and then every so often while the block runs; None: only when asked to."""
-        ended = threading.Event()
-
-        def follow() -> None:
-            wait = FIRST_SYNC_SECONDS
-            while not ended.wait(wait):
-                self.sync_now()
-                wait = every_seconds or 0
-
-        thread = threading.Thread(target=follow, name="sync", daemon=True)
-        if every_seconds:
-            thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            with self._lock:
-                if self._process is not None and self._process.poll() is None:
-                    self._process.terminate()
-                    self._process.wait(10)
