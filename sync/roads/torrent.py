@@ -266,6 +266,8 @@ class Swarm:
                 continue
             if isinstance(alert, libtorrent.block_finished_alert):
                 download.kinds[self._kind(alert.endpoint)] += 1
+            elif isinstance(alert, libtorrent.block_downloading_alert):
+                download.asked[self._kind(alert.endpoint)] += 1
             else:
                 download.note(alert)
 
@@ -311,6 +313,7 @@ class _Download:
         self.failure: OSError | None = None
         self.unflushed_bytes = self.near_bytes = self.received_bytes = 0
         self.kinds: Counter[tuple[str, bool]] = Counter()
+        self.asked: Counter[tuple[str, bool]] = Counter()
         self._weights: Counter[tuple[str, bool]] = Counter()
         self._counted_bytes = 0
         self._swarm = swarm
@@ -330,8 +333,10 @@ class _Download:
 
     def shares(self) -> Iterator[tuple[tuple[str, bool], int]]:
         """Give what came since the last call, by who gave it; nothing as long as that is not known."""
-        if self.kinds:
-            self._weights, self.kinds = self.kinds, Counter()
+        # Who gave the last blocks is not told when the connection ends before these are written.
+        if self.kinds or (self.asked and not self._weights):
+            self._weights = self.kinds or self.asked
+            self.kinds, self.asked = Counter(), Counter()
         came = self.handle.status(0).total_payload_download - self._counted_bytes
         if not self._weights or came <= 0:
             return
