@@ -13,6 +13,7 @@ from typing import Any
 
 from appliance.box import VERSION
 from appliance.hub import Hub
+from appliance.notify import answers, notified
 from appliance.ports import listen, port_of
 from appliance.seeder import Seeder
 from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
@@ -59,6 +60,7 @@ def serve_hub(
         announced(
             hub.library, name=hub.config.name, id=hub.id, role="hub", port=port_of(listening), host=host
         ),
+        notified(lambda: answers(host, port_of(listening))),
     ):
         tell_addresses(answer, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
         try:

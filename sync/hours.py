@@ -127,6 +127,17 @@ class OnHours:
         # 2024-01-01 was a Monday.
         return all(any_holds(within, datetime(2024, 1, day, hour, 30)) for day, hour in usual)
 
+    def never_within(self, hours: Iterable[WeekHours]) -> bool:
+        """Return whether the box is known to be never on in these hours: windows that would stay shut."""
+        usual, within = self.usual(), tuple(hours)
+        if len(usual) < LEAST_KNOWN_HOURS:
+            return False
+        return not any(
+            any_holds(within, datetime(2024, 1, day, hour, minute))
+            for day, hour in usual
+            for minute in range(0, 60, 5)
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {"counts": list(self.counts), "last": self.last, "week": self.week}
 

@@ -94,22 +94,29 @@ def policy(call: Call, assignments: tuple[str, ...]) -> None:
         decision = policies.decision_of(opened, holds)
         used = used_bytes(opened.local, policies.month(opened))
         said = {name: (who, layer[name]) for who, layer in layers.items() for name in layer}
+        missed = bool(holds.windows) and policies.on_hours(opened).never_within(holds.windows)
         rows = {name: said.get(name, ("", value)) for name, value in default_layer().items()}
         call.answer(
             {
                 "policy": {name: value for name, (_, value) in rows.items()},
                 "from": {name: who or "default" for name, (who, _) in rows.items()},
                 "decision": policies.decision_json(decision),
+                "windows_missed": missed,
                 "month": policies.month(opened),
                 "used_bytes": used,
                 "budget_bytes": holds.budget_bytes,
             },
-            "\n".join(_lines(call, rows, decision, used, holds.budget_bytes)),
+            "\n".join(_lines(call, rows, decision, used, holds.budget_bytes, missed)),
         )
 
 
 def _lines(
-    call: Call, rows: dict[str, tuple[str, Any]], decision: Decision, used: int, budget: int | None
+    call: Call,
+    rows: dict[str, tuple[str, Any]],
+    decision: Decision,
+    used: int,
+    budget: int | None,
+    missed: bool,
 ) -> list[str]:
     text = call.words(*_REASONS[decision.reason])
     if decision.bytes_per_second:
@@ -122,6 +129,13 @@ def _lines(
             call.words(
                 "时钟不可信，时段暂不生效（请在管理页校准）",
                 "the clock can not be right: hours are ignored (set it on the page)",
+            )
+        )
+    if missed:
+        lines.append(
+            call.words(
+                "这些时段里本机平时不开机，永远轮不到同步：请改时段，或改开机时间",
+                "the box is usually off in its windows: it would never sync; change the windows",
             )
         )
     lines.append(

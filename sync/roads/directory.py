@@ -45,6 +45,7 @@ class DirectoryRoad:
     def __init__(self, address: str, settings: RoadSettings) -> None:
         self.address = address
         self.received_bytes = 0
+        self._governor = settings.governor
         parts = urlsplit(address)
         self._root = Path(unquote(parts.path) if parts.scheme == "file" else address)
 
@@ -72,6 +73,9 @@ class DirectoryRoad:
         dead_in_a_row = 0
         batches = Batches(done, time.monotonic)
         for file in files:
+            if (ended := self._governor.failure(lan=True)) is not None:
+                batches.flush()
+                raise ended
             try:
                 self._copy(file, staging, progress)
                 batches.add(staged_file(file, staging))
@@ -128,6 +132,7 @@ class DirectoryRoad:
             try:
                 with staging.open(file, checkpoint_bytes=_CHECKPOINT_BYTES) as staged:
                     while staged.offset < file.size_bytes:
+                        self._governor.check(lan=True)
                         before = staged.offset
                         self._copy_block(source, staged, file)
                         self.received_bytes += staged.offset - before

@@ -199,6 +199,17 @@ def test_on_hours_are_counted_once_an_hour_and_fade_by_the_week() -> None:
     assert OnHours.from_json({"counts": [1]}) == OnHours()
 
 
+def test_windows_in_which_the_box_is_off_are_known() -> None:
+    on = OnHours()
+    night = [WeekHours.read("* 22:00-06:00")]
+    for hour in (8, 9, 10, 14):
+        on = on.seen(MONDAY_LESSON.replace(hour=hour))
+    assert not on.never_within(night), "too little is known"
+    on = on.seen(MONDAY_LESSON.replace(hour=15))
+    assert on.never_within(night)
+    assert not on.never_within([WeekHours.read("1 15:50-16:00")])
+
+
 def test_each_key_is_decided_by_the_last_layer_that_says_it() -> None:
     config = {"rate_kb_per_s": 100, "windows": ["1-5 18:00-23:00"], "metered": True}
     hub = {"rate_kb_per_s": 200, "month_budget_mb": 3}

@@ -220,3 +220,20 @@ def test_small_files_are_governed_too(tmp_path: Path) -> None:
         assert len(road.read(source.files[0].path, 2 * MIB)) == MIB
         assert 3.5 < time.monotonic() - began < 8
         road.close()
+
+
+def test_a_pause_ends_a_copy_from_a_stick(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    files = [put_blob(root, bytes([number]) * MIB) for number in range(20)]
+    governor = Governor(1000)
+    came: list[Staged] = []
+    road = road_for(str(root), replace(QUICK, governor=governor))
+    with Staging(tmp_path / "staging") as staging, pytest.raises(RoadError) as ended:
+
+        def told(count: int) -> None:
+            if road.received_bytes > 5 * MIB:
+                governor.stop()
+
+        road.fetch(files, staging, came.extend, told)
+    assert ended.value.code == "E-PAUSED"
+    assert 5 <= len(came) < 20
