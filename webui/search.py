@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from html import escape
+from typing import Any
 from urllib.parse import quote_plus
 
 from flask import Blueprint, Response, request
@@ -62,11 +63,10 @@ class Asked:
     page: int
     carry: str
 
-    def address(self, **changes: object) -> str:
+    def address(self, **changes: Any) -> str:
         """Return the address of this search with some of its parts changed, at its first page unless told."""
-        filters = changes.get("filters", self.filters)
-        assert isinstance(filters, Mapping)
-        query = self._words(filters)
+        filters = changes.get("filters")
+        query = self._words if filters is None else self._with(filters)
         if changes.get("everything", self.everything):
             query += "&all=1"
         if changes.get("here", self.here):
@@ -86,11 +86,14 @@ class Asked:
     @cached_property
     def _around(self) -> tuple[str, str]:
         """What stands before and after one more filter: links by the dozen differ in that alone."""
-        words = self._words(self.filters)
-        after = "".join(part for part, on in (("&all=1", self.everything), ("&cached=1", self.here)) if on)
-        return f"/search?{words}{'&' if words else ''}", after + self.carry
+        after = ("&all=1" if self.everything else "") + ("&cached=1" if self.here else "")
+        return f"/search?{self._words}{'&' if self._words else ''}", after + self.carry
 
-    def _words(self, filters: Mapping[str, frozenset[str]]) -> str:
+    @cached_property
+    def _words(self) -> str:
+        return self._with(self.filters)
+
+    def _with(self, filters: Mapping[str, frozenset[str]]) -> str:
         pairs = [_pair("q", self.text)] if self.text else []
         pairs += [_pair(name, code) for name, codes in filters.items() for code in sorted(codes)]
         return "&".join(pairs)

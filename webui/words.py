@@ -162,7 +162,7 @@ class Words:
                 self._books.clear()
             book = self._books[key] = self._book(*key)
         lesson = resource.path[-1] if resource.path and resource.path[-1] not in resource.title else ""
-        return " · ".join(part for part in (book, lesson) if part)
+        return f"{book} · {lesson}" if book and lesson else book or lesson
 
     def _book(
         self,

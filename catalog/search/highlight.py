@@ -45,15 +45,13 @@ def highlight_hit(title: str, parts: Sequence[str], words: tuple[str, ...], *, l
 
 def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return the stretches of `text` that `words` (folded) cover, ascending and apart from each other."""
-    words = tuple(filter(None, words))
-    if not text or not words:
-        return []
     folded, origin = _fold_with_origin(text)
-    covered = [match.span() for pattern in _patterns(words) for match in pattern.finditer(folded)]
-    if not covered:
-        return []
+    patterns = _patterns(words)
+    covered = [match.span() for pattern in patterns for match in pattern.finditer(folded)]
+    if len(patterns) > 1:
+        covered.sort()
     merged: list[tuple[int, int]] = []
-    for left, right in sorted(covered):
+    for left, right in covered:
         if merged and left <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], right))
         else:
@@ -64,13 +62,15 @@ def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
 
 
 def _marked(text: str, spans: list[tuple[int, int]], limit: int | None) -> str:
+    # Most texts have nothing to escape.
+    say = str if escape(text) == text else escape
     start, end = 0, len(text)
+    if not spans and (limit is None or end <= limit):
+        return say(text)
     if limit is not None and len(text) > limit:
         first = spans[0][0] if spans else 0
         start = max(0, min(first - limit // 4, len(text) - limit))
         end = start + limit
-    # Most texts have nothing to escape.
-    say = str if escape(text) == text else escape
     pieces = [_ELLIPSIS] if start else []
     at = start
     for left, right in spans:
@@ -87,7 +87,7 @@ def _marked(text: str, spans: list[tuple[int, int]], limit: int | None) -> str:
 @lru_cache(maxsize=256)
 def _patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     """One pattern a word, so that overlapping words are all found: anywhere for Chinese, else from a word's start."""
-    return tuple(re.compile(_pattern(word)) for word in words)
+    return tuple(re.compile(_pattern(word)) for word in words if word)
 
 
 def _pattern(word: str) -> str:
