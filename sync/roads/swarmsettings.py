@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import random
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from catalog.errors import ConfigError
 from sync.network import Network
 from sync.rate import Governor
 from sync.torrentfile import BLOCK_BYTES
@@ -17,6 +19,7 @@ from sync.torrentfile import BLOCK_BYTES
 QUEUED_BYTES = 1 << 20
 RECONNECT_SECONDS = 3, 7
 LEAST_REQUESTS, MOST_REQUESTS = 4, 100
+PORT_ATTEMPTS = 20
 # Of libtorrent's enumerations `enc_level`, `enc_policy` and `io_buffer_mode_t`.
 ENCRYPTION_EITHER, ENCRYPTION_ACCEPTED_ONLY, WRITE_THROUGH = 3, 2, 3
 
@@ -42,11 +45,14 @@ class SwarmSettings:
     stall_seconds: float = 30.0
 
 
-def session_settings(settings: SwarmSettings) -> dict[str, Any]:
+def session_settings(settings: SwarmSettings, port: int) -> dict[str, Any]:
     """Return libtorrent's settings; each that is not a matter of taste has its reason and its test."""
-    hosts = settings.listen or ("0.0.0.0", "[::]")
+    hosts = settings.listen or ("0.0.0.0", "::")
     return {
-        "listen_interfaces": ",".join(f"{_bracketed(host)}:{settings.port}" for host in hosts),
+        "listen_interfaces": ",".join(f"{_bracketed(host)}:{port}" for host in hosts),
+        # Each interface would fall back to a port of its own, and local discovery names one for all.
+        "listen_system_port_fallback": False,
+        "max_retry_port_bind": 0,
         "user_agent": "shuxiang",
         "peer_fingerprint": "-SX0100-",
         # Nobody is found but by the means named above.
@@ -88,6 +94,25 @@ def session_settings(settings: SwarmSettings) -> dict[str, Any]:
     }
 
 
+def free_port(settings: SwarmSettings) -> int:
+    """Return the port wanted where it is free, else one that is free on all addresses; raise `ConfigError` E-PORT."""
+    hosts = settings.listen or ("0.0.0.0",)
+    for attempt in range(PORT_ATTEMPTS):
+        port = settings.port if attempt == 0 else 0
+        with ExitStack() as stack:
+            try:
+                for host in hosts:
+                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                    probe = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((host, port))
+                    port = int(probe.getsockname()[1])
+                return port
+            except OSError:
+                continue
+    raise ConfigError("E-PORT", where="BitTorrent", found=settings.port)
+
+
 def requests_for(bytes_per_second: int | None) -> int:
     """Return how many blocks to ask a peer for at once under this rate.
 
@@ -100,7 +125,7 @@ def requests_for(bytes_per_second: int | None) -> int:
 
 
 def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"[{host}]" if ":" in host else host
 
 
 def addresses_of(host: str) -> list[str]:

@@ -26,7 +26,7 @@ from sync.release import TreeFile
 from sync.roads.road import Done, Missed, Progress
 from sync.roads.staging import Staging
 from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
-from sync.roads.swarmsettings import SwarmSettings, addresses_of, requests_for, session_settings
+from sync.roads.swarmsettings import SwarmSettings, addresses_of, free_port, requests_for, session_settings
 from sync.torrentfile import TorrentFile
 
 __all__ = ["Peer", "Swarm", "SwarmSettings"]
@@ -60,7 +60,7 @@ class Swarm:
         self._up_bytes_per_second = settings.up_bytes_per_second
         self._closed = False
         parameters = libtorrent.session_params()
-        parameters.settings = cast(Any, session_settings(settings) | _SHARING)
+        parameters.settings = cast(Any, session_settings(settings, free_port(settings)) | _SHARING)
         self._session = libtorrent.session(parameters)
         self._lan_class = self._session.create_peer_class("lan")
         self._outside_class = self._session.create_peer_class("outside")
