@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
-from command import call, command, environment, service
+from command import call, command, environment, refusal, service
 from supplier import write_folder
 
 from appliance.keeper import sharing_options
@@ -245,3 +245,43 @@ def test_what_is_shared_follows_the_policy() -> None:
         "5",
     )
     assert sharing_options(Policy(education_line=True, metered=True)) == ()
+
+
+def lesson(answer: dict[str, Any]) -> str:
+    """Return the address of a file that a class may play now."""
+    with urlopen(f"{answer['address']}/api/v1/search?cached=1", timeout=10) as reply:
+        found = json.load(reply)["hits"][0]["id"]
+    with urlopen(f"{answer['address']}/api/v1/resources/{found}", timeout=10) as reply:
+        path: str = json.load(reply)["files"][0]["url"]
+    return f"{answer['address']}{path}"
+
+
+@pytest.mark.slow
+def test_while_someone_watches_the_line_is_left_alone(hub: Path, tmp_path: Path) -> None:
+    with service(hub, "hub", "serve", "--host", "127.0.0.1", "--port", "0") as at:
+        box = new_box(tmp_path / "box", hub, at["address"], "gentle_kb_per_s=0", "windows=1 03:00-03:01")
+        call(box, "box", "sync")
+        write_folder(tmp_path / "more", files=3, size_bytes=3_000_000, seed=9)
+        call(hub, "hub", "ingest", tmp_path / "more")
+        call(hub, "hub", "publish")
+        with running(box) as (_, answer):
+            request = Request(lesson(answer), headers={"Range": "bytes=0-99"})
+            with urlopen(request, timeout=10) as reply:
+                assert reply.status == 206
+            call(box, "box", "policy", "--set", "windows=", "--set", "rate_kb_per_s=50")
+            time.sleep(6)
+            assert not syncing(box)
+            # A person who asks by hand is not kept waiting.
+            call(box, "box", "resume", "--now", 1)
+            wait_for(lambda: syncing(box))
+
+
+def test_what_a_sync_uses_is_counted_for_the_month(hub: Path, tmp_path: Path) -> None:
+    with service(hub, "hub", "serve", "--host", "127.0.0.1", "--port", "0") as at:
+        box = new_box(tmp_path / "box", hub, at["address"], "month_budget_mb=100")
+        done = call(box, "box", "sync")
+        shown = call(box, "box", "policy")
+        assert done["fetched_bytes"] <= shown["used_bytes"] <= done["fetched_bytes"] + 10_000
+        call(box, "box", "policy", "--set", "month_budget_mb=1")
+        assert shown["used_bytes"] > 1_000_000
+        assert refusal(box, "box", "sync", code=31) == "E-BUDGET"
