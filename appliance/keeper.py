@@ -104,7 +104,7 @@ class Keeper:
 
     def __init__(self, box: Box, streamed_seconds: Callable[[], float | None]) -> None:
         self._box = box
-        self._streamed_seconds = streamed_seconds
+        self.streamed_seconds = streamed_seconds
         self._started = time.monotonic()
         self._next_sync = self._started + FIRST_SYNC_SECONDS
         self._next_round = self._started + ROUND_AFTER_SECONDS
@@ -157,7 +157,7 @@ class Keeper:
         note_on(self._box)
         policy = policy_of(self._box)
         decision = decision_of(
-            self._box, policy, streamed_seconds=self._streamed_seconds(), by_hand=self._asked
+            self._box, policy, streamed_seconds=self.streamed_seconds(), by_hand=self._asked
         )
         self._tell(decision)
         self._keep_sync(policy, decision)

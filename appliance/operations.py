@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from appliance import policies
 from appliance.box import CLOCK_OFFSET, Box
 from appliance.keeper import Keeper
+from appliance.line import PLANNED, line_state, set_policy
 from appliance.state import work_under_way
 from catalog.clock import clock_offset
-from webui.operations import DiskSpace, Work
+from webui.operations import DiskSpace, LineState, Work
 
 
 class BoxOperations:
@@ -69,14 +72,39 @@ class BoxOperations:
         if found is None:
             return Work()
         task, progress = found
-        share = progress.share
         return Work(
-            running=True, text=f"{task} {progress.phase}" + (f" {share:.0%}" if share is not None else "")
+            running=True,
+            task=task,
+            phase=progress.phase,
+            share=progress.share,
+            done_bytes=progress.done_bytes,
+            total_bytes=progress.total_bytes,
+            bytes_per_second=progress.bytes_per_second,
+            seconds_left=progress.seconds_left,
+            road=progress.road,
         )
+
+    def line(self, *, chinese: bool) -> LineState:
+        """Return what the policy of the shared line means now."""
+        return line_state(self._box, self._streamed_seconds(), chinese=chinese)
+
+    def set_policy(self, key: str, text: str, *, chinese: bool) -> str:
+        """Set a rule here and look at it at once; return why it was refused, or ""."""
+        refused = set_policy(self._box, key, text, chinese=chinese)
+        self._look()
+        return refused
+
+    def planned(self) -> Mapping[str, Any] | None:
+        """Return what the last run planned to fetch."""
+        found: Mapping[str, Any] | None = self._box.local.get(PLANNED)
+        return found
 
     def disk(self) -> DiskSpace:
         """Return the space of the content disk."""
         return self._box.disk()
+
+    def _streamed_seconds(self) -> float | None:
+        return self.keeper.streamed_seconds() if self.keeper is not None else None
 
     def _look(self) -> None:
         if self.keeper is not None:

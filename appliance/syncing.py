@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.box import SCOPE, Box
+from appliance.line import PLANNED
 from appliance.neighbours import neighbours_of
 from appliance.policies import decision_of, governor_of, month, policy_of, refusal
 from appliance.state import locked
@@ -61,7 +62,13 @@ def update_settings(box: Box, source: str | None, *, governor: Governor | None =
         box_id=box.id,
         leaves=box.leaves,
         road=RoadSettings(rsync_password=box.config.rsync_password, governor=governor),
+        on_plan=lambda plan: _keep_plan(box, plan, governor),
     )
+
+
+def _keep_plan(box: Box, plan: Plan, governor: Governor) -> None:
+    """Keep what a run is about to fetch for the sync page."""
+    box.local.put(PLANNED, _foreseen(box, plan, governor).to_json())
 
 
 def _update(box: Box, settings: UpdateSettings, progress: OnProgress) -> Update:
@@ -164,9 +171,14 @@ def run_dry(box: Box, source: str | None) -> DryRun:
     settings = update_settings(box, source)
     with locked(box.directory, "plan"), closing(settings.road.governor):
         plan = _update(box, settings, silent).preview(box.trusted_now())
+    return _foreseen(box, plan, settings.road.governor)
+
+
+def _foreseen(box: Box, plan: Plan, governor: Governor) -> DryRun:
+    """Return the plan with the rate that its time is reckoned by."""
     if all(step.way.road == "directory" for step in plan.steps):
         return DryRun(plan=plan, bytes_per_second=None)
-    rates = (settings.road.governor.bytes_per_second, measured_rate(box.local))
+    rates = (governor.bytes_per_second, measured_rate(box.local))
     return DryRun(plan=plan, bytes_per_second=min(filter(None, rates), default=None))
 
 

@@ -193,4 +193,5 @@ class Filling:
                 if all(map(reader.has, plan.haul.sources())):
                     break
         durable.storage(lambda: staging.prune(plan.haul.needs().__contains__), staging.directory)
+        self._settings.on_plan(plan)
         return plan.haul

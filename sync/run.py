@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from catalog.errors import ShuxiangError
 from catalog.scope import EVERYTHING, Scope
 from sync.neighbours import Neighbours
+from sync.plan import Plan
 from sync.roads import RoadSettings
 
 SUBSCRIPTIONS, SCOPE = "subscriptions", "scope"
 """What a box may leave to its hub."""
+
+
+def _untold(_: Plan) -> None:
+    """Take a plan and tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +26,7 @@ class UpdateSettings:
     `keep_free_bytes` of the disk are not filled. `hints`: whether `roads.json` of a source is read for more roads.
     `neighbours` None: no swarm is joined. `box_id`: whose own file is asked for ("": none); of what the box `leaves` to
     it (`SUBSCRIPTIONS`, `SCOPE`), it decides where it says so.
+    `on_plan` is told what the run is about to fetch.
     """
 
     sources: tuple[str, ...]
@@ -33,6 +40,7 @@ class UpdateSettings:
     box_id: str = ""
     leaves: frozenset[str] = frozenset()
     road: RoadSettings = field(default_factory=RoadSettings)
+    on_plan: Callable[[Plan], None] = _untold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ from catalog.resource import Edition, File, Resource
 from catalog.search import index
 from catalog.search.record import records_of
 from webui.channel import use_channels
-from webui.operations import BoxSettings, DiskSpace, Work
+from webui.operations import BoxSettings, DiskSpace, LineState, Work
 
 PASSWORD = "a password of this test"
 TODAY = datetime(2026, 11, 21, 8, 30, tzinfo=CHINA)
@@ -121,12 +122,43 @@ class School:
         self.store.close()
 
 
+def token_of(response: Any) -> str:
+    """Return the token of the first form of a page."""
+    found = re.search(r'name="token" value="([^"]+)"', response.get_data(as_text=True))
+    assert found
+    return found[1]
+
+
+def logged_in(served: Any) -> Any:
+    """Return a browser that the teacher has logged in with."""
+    client = served.client()
+    form = {"token": token_of(client.get("/admin/")), "account": "teacher", "password": PASSWORD}
+    response = client.post("/admin/login", data=form)
+    assert response.status_code == 303, response.get_data(as_text=True)
+    cookie = response.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/admin" in cookie
+    return client
+
+
 class Operations:
     """What a box does when asked, kept small: requests go to the local state, the rest is remembered."""
 
     def __init__(self, local: Local) -> None:
         self._local = local
         self.syncs = 0
+        self.asked: list[tuple[str, Any]] = []
+        self.plan: dict[str, Any] | None = None
+        self.line_state = LineState(
+            allowed=True,
+            bytes_per_second=None,
+            reason="free",
+            until=None,
+            clock_ignored=False,
+            used_bytes=0,
+            budget_bytes=None,
+            fields=(),
+            on_hours=(0.0,) * 168,
+        )
         self.shown: datetime | None = None
 
     def sync_now(self) -> bool:
@@ -144,6 +176,25 @@ class Operations:
 
     def disk(self) -> DiskSpace:
         return DiskSpace(total_bytes=500 * 10**9, free_bytes=123 * 10**9, reserve_bytes=10**9)
+
+    def sync_for(self, hours: float) -> None:
+        self.asked.append(("now", hours))
+
+    def pause(self, hours: float | None) -> None:
+        self.asked.append(("pause", hours))
+
+    def resume(self) -> None:
+        self.asked.append(("resume", None))
+
+    def line(self, *, chinese: bool) -> LineState:
+        return self.line_state
+
+    def set_policy(self, key: str, text: str, *, chinese: bool) -> str:
+        self.asked.append((key, text))
+        return "E-CONFIG" if text == "wrong" else ""
+
+    def planned(self) -> dict[str, Any] | None:
+        return self.plan
 
 
 def catalogue(grades: tuple[str, ...] = ("g3",)) -> Iterator[Resource]:

@@ -36,6 +36,10 @@ _ACTIONS = {
     "sync": "立即同步",
     "clock": "校准",
     "scope": "本校教材",
+    "hour": "现在起同步一小时",
+    "pause": "暂停",
+    "resume": "继续同步",
+    "policy": "同步规则",
 }
 
 
@@ -90,11 +94,6 @@ def routes(house: House) -> Blueprint:
     def logout(account: str) -> str:
         session.clear()
         return ""
-
-    @blueprint.post("/sync")
-    @guard.writing("")
-    def sync(account: str) -> str:
-        return "started" if house.operations.sync_now() else "already running"
 
     @blueprint.post("/clock")
     @guard.writing("")

@@ -6,19 +6,29 @@ time is started, and its state is read from `work()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What the box is doing now: a sync that runs, or none."""
+    """What the box is doing now: work that runs (`task`), how far it is, and over which road; or none.
+
+    `phase` and `road` are the stable words of `catalog.progress`; `share` 0 to 1, None where it is not known.
+    """
 
     running: bool = False
-    text: str = ""
+    task: str = ""
+    phase: str = ""
+    share: float | None = None
+    done_bytes: int = 0
+    total_bytes: int = 0
+    bytes_per_second: int | None = None
+    seconds_left: int | None = None
+    road: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +38,40 @@ class DiskSpace:
     total_bytes: int
     free_bytes: int
     reserve_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyField:
+    """One rule of the shared line: `text` as it is set here ("": not here), else `inherited` from whom.
+
+    `inherited_from` is `hub`, `config` or "" (the default); `switch`: the rule is yes or no (`true`, `false`).
+    """
+
+    key: str
+    label: str
+    text: str
+    inherited: str
+    inherited_from: str
+    switch: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineState:
+    """What the policy means now: may the box sync, how fast at most (None: no limit), why, until when (None: open).
+
+    `clock_ignored`: hours have no effect since no clock can be right. `used_bytes` of `budget_bytes` (None: no budget)
+    went over the line this month. `on_hours[day * 24 + hour]`, Monday first, says how usual it is that the box is on.
+    """
+
+    allowed: bool
+    bytes_per_second: int | None
+    reason: str
+    until: datetime | None
+    clock_ignored: bool
+    used_bytes: int
+    budget_bytes: int | None
+    fields: tuple[PolicyField, ...]
+    on_hours: tuple[float, ...]
 
 
 class Operations(Protocol):
@@ -47,6 +91,24 @@ class Operations(Protocol):
 
     def disk(self) -> DiskSpace:
         """Return the space of the content disk."""
+
+    def sync_for(self, hours: float) -> None:
+        """Sync from now on for so many hours, whoever watches; a pause ends."""
+
+    def pause(self, hours: float | None) -> None:
+        """Fetch nothing for so many hours, None: until resumed."""
+
+    def resume(self) -> None:
+        """End a pause."""
+
+    def line(self, *, chinese: bool) -> LineState:
+        """Return what the policy of the shared line means now; the fields' labels in the page's language."""
+
+    def set_policy(self, key: str, text: str, *, chinese: bool) -> str:
+        """Set a rule here ("" gives it back); return the line that says why it was refused, or ""."""
+
+    def planned(self) -> Mapping[str, Any] | None:
+        """Return what the last run planned to fetch, as `box sync --dry-run --json` prints it; None before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import html
-import re
 from datetime import UTC, datetime
 from typing import Any
 
-from school import PASSWORD
+from school import PASSWORD, logged_in, token_of
 
 from catalog.scope import Scope
 from webui.accounts import LoginGate, has_password, is_right_password, make_password
-
-
-def token_of(response: Any) -> str:
-    found = re.search(r'name="token" value="([^"]+)"', response.get_data(as_text=True))
-    assert found
-    return found[1]
-
-
-def logged_in(served: Any) -> Any:
-    client = served.client()
-    form = {"token": token_of(client.get("/admin/")), "account": "teacher", "password": PASSWORD}
-    response = client.post("/admin/login", data=form)
-    assert response.status_code == 303, response.get_data(as_text=True)
-    cookie = response.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/admin" in cookie
-    return client
 
 
 def test_nothing_without_login(served: Any) -> None:
