@@ -11,14 +11,16 @@ import gzip
 import http.client
 import json
 import os
+import random
 import re
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -27,7 +29,7 @@ import search_corpus
 from bench_search import percentiles, queries
 from command import call
 from school import School
-from serving import HOST, Server, asking, at_once, free_port, get
+from serving import HOST, Action, Server, asking, at_once, costs, free_port, get
 
 from catalog.search.query import SearchRequest
 
@@ -70,31 +72,46 @@ def starts(directory: Path) -> dict[str, float]:
     }
 
 
-def page_costs(server: Server, count: int, records: int) -> dict[str, Any]:
-    """Return the CPU of a page from the layer, unchanged, and rendered anew."""
-    pages = {
-        "home": "/",
-        "browse": "/browse?stage=primary&grade=g3",
-        "search": f"/search?q={quote('分数')}",
-        "resource": "/r/r17",
+def full_pages(server: Server) -> list[str]:
+    """Return the addresses of many different searches, in no order: each page has twenty hits and facets."""
+    topics = [topic for words in search_corpus.TOPICS.values() for topic in words.split()]
+    wider = [("page", str(page)) for page in range(1, 5)] + [("kind", kind) for kind in search_corpus.KINDS]
+    asked = [f"/search?{urlencode([('q', topic), more])}" for topic in topics for more in wider]
+    random.Random(4).shuffle(asked)
+    found = []
+    for path in asked:
+        text = get(server.port, path)[2].decode()
+        if text.count('class="row"') == 20 and 'class="facets"' in text:
+            found.append(path)
+    return found
+
+
+def page_costs(
+    server: Server, plain: Server, searches: list[str], count: int, records: int
+) -> dict[str, dict[str, float]]:
+    """Return the CPU of pages from the layer, unchanged, and rendered anew; of the bare page too."""
+    pages = {"home": "/", "browse": "/browse?stage=primary&grade=g3"}
+
+    def anew(path_of: Callable[[int], str]) -> tuple[Server, Action]:
+        return server, asking(path_of, Accept_Encoding="gzip")
+
+    measured = {
+        "flask": (plain, asking(lambda _: "/")),
+        # Each a page that was never asked for.
+        "search anew": anew(lambda n: searches[n]),
+        # The same searches a moment later in an address of their own: only the page is made again.
+        "search rendered": anew(lambda n: f"{searches[n]}&n=1"),
+        "resource anew": anew(lambda n: f"/r/r{n * 7 % records}"),
     }
-    figures: dict[str, Any] = {}
     for name, path in pages.items():
         etag = get(server.port, path, Accept_Encoding="gzip")[1]["Etag"]
         # Another query string is another page for the layer, and the same page for everybody else.
         more = f"{path}{'&' if '?' in path else '?'}n="
-        figures[name] = {
-            "kept_ms": server.mean_ms(count, asking(lambda _, p=path: p, Accept_Encoding="gzip")),  # type: ignore[misc]
-            "unchanged_ms": server.mean_ms(count, asking(lambda _, p=path: p, If_None_Match=etag)),  # type: ignore[misc]
-            "anew_ms": server.mean_ms(
-                min(count, 600),
-                asking(lambda n, p=more: f"{p}{n}", Accept_Encoding="gzip"),  # type: ignore[misc]
-            ),
-        }
-    figures["resources_one_by_one_ms"] = server.mean_ms(
-        min(count, 1000), asking(lambda n: f"/r/r{n * 7 % records}", Accept_Encoding="gzip")
-    )
-    return figures
+        measured[f"{name} anew"] = anew(lambda n, m=more: f"{m}{n}")  # type: ignore[misc]
+        measured[f"{name} kept"] = anew(lambda _, p=path: p)  # type: ignore[misc]
+        measured[f"{name} unchanged"] = server, asking(lambda _, p=path: p, If_None_Match=etag)  # type: ignore[misc]
+    found = costs(measured, plain, min(count, len(searches)))
+    return {name: asdict(cost) for name, cost in found.items()}
 
 
 def weights(server: Server) -> dict[str, int]:
@@ -165,26 +182,28 @@ def searches(server: Server, count: int) -> dict[str, Any]:
     return figures
 
 
-def beside_plain(server: Server, sha256: str, file: Path, count: int) -> dict[str, Any]:
-    """Return the ranges of the box and those of the plain server, in turn, the best of each; and its bare page."""
+def plain_server(file: Path) -> Server:
+    """Serve the bare page and the plain ways to send ranges of `file`."""
     port = free_port()
-    script = str(Path(__file__).with_name("plain_server.py"))
-    other = Server([sys.executable, script, str(port), str(file)], port)
+    return Server(
+        [sys.executable, str(Path(__file__).with_name("plain_server.py")), str(port), str(file)], port
+    )
+
+
+def ranges(server: Server, plain: Server, sha256: str) -> dict[str, dict[str, float]]:
+    """Return the ranges of the box and those of the plain server, in turn, the best of each."""
     ways: dict[str, tuple[Server, str, int]] = {
         "box": (server, f"/files/{sha256}/a.mp4", 2048),
-        "file_wrapper": (other, "/wrapped", 2048),
-        "send_file": (other, "/send", 512),
+        "file_wrapper": (plain, "/wrapped", 2048),
+        "send_file": (plain, "/send", 512),
     }
     best: dict[str, dict[str, float]] = {}
-    try:
-        for _ in range(ROUNDS):
-            for name, (asked, path, total) in ways.items():
-                found = asked.ranges(path, BIG_BYTES, 8, total)
-                if name not in best or found["cpu_ms_per_mib"] < best[name]["cpu_ms_per_mib"]:
-                    best[name] = found
-        return {"ranges": best, "flask_page_ms": other.mean_ms(count, asking(lambda _: "/"))}
-    finally:
-        other.end()
+    for _ in range(ROUNDS):
+        for name, (asked, path, total) in ways.items():
+            found = asked.ranges(path, BIG_BYTES, 8, total)
+            if name not in best or found["cpu_ms_per_mib"] < best[name]["cpu_ms_per_mib"]:
+                best[name] = found
+    return best
 
 
 def main() -> None:
@@ -198,16 +217,20 @@ def main() -> None:
         sha256 = fill(directory, options.records)
         figures: dict[str, Any] = {"records": options.records, "start": starts(directory)}
         server = box(directory)
+        asked = full_pages(server)
+        server.end()
+        plain = plain_server(directory / "blobs" / sha256[:2] / sha256)
+        server = box(directory)
         try:
             figures["memory"] = memory(server, options.records)
             figures["search"] = searches(server, 300)
-            figures["page_cpu"] = page_costs(server, options.requests, options.records)
+            figures["page_cpu"] = page_costs(server, plain, asked, options.requests, options.records)
             figures["weight_bytes"] = weights(server)
             figures["memory"]["after_all"] = server.memory()
-            stored = directory / "blobs" / sha256[:2] / sha256
-            figures.update(beside_plain(server, sha256, stored, options.requests))
+            figures["ranges"] = ranges(server, plain, sha256)
         finally:
             server.end()
+            plain.end()
     print(json.dumps(figures, indent=2, ensure_ascii=False))
 
 

@@ -11,10 +11,12 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -86,18 +88,15 @@ class Server:
         connection.close()
         return found
 
-    def mean_ms(self, count: int, action: Action, *, rounds: int = 4) -> float:
-        """Return the CPU milliseconds of a request: the best mean of some rounds."""
-        each = max(1, count // rounds)
-        means = []
-        for round_number in range(rounds):
-            connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
-            before = self.cpu_seconds()
-            for number in range(each):
-                action(connection, round_number * each + number)
-            means.append((self.cpu_seconds() - before) * 1000 / each)
-            connection.close()
-        return round(min(means), 3)
+    def mean_ms(self, action: Action, numbers: range) -> float:
+        """Return the server's mean CPU milliseconds for the requests of these numbers."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        before = self.cpu_seconds()
+        for number in numbers:
+            action(connection, number)
+        mean = (self.cpu_seconds() - before) * 1000 / len(numbers)
+        connection.close()
+        return mean
 
     def ranges(self, path: str, file_bytes: int, clients: int, total: int) -> dict[str, float]:
         """Return MB/s and CPU per MiB of `total` ranges of 1 MiB, asked by `clients` at once, each on a connection."""
@@ -122,6 +121,35 @@ class Server:
             "mb_per_second": round(total * RANGE_BYTES / 1e6 / seconds),
             "cpu_ms_per_mib": round((self.cpu_seconds() - cpu) * 1000 / total, 2),
         }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request costs the server: CPU milliseconds in the best round, and how many times a plain page's."""
+
+    ms: float
+    to_plain: float
+
+
+def costs(
+    measured: Mapping[str, tuple[Server, Action]], plain: Server, count: int, *, rounds: int = 8
+) -> dict[str, Cost]:
+    """Return the cost of each action over `count` requests, no number twice.
+
+    Rounds are interleaved, and each stands beside a round of `/` of `plain` just before it, since a shared machine
+    changes its speed within seconds; of these ratios the median counts.
+    """
+    each = max(1, count // rounds)
+    means: dict[str, list[float]] = {name: [] for name in measured}
+    ratios: dict[str, list[float]] = {name: [] for name in measured}
+    for first in range(0, rounds * each, each):
+        for name, (server, action) in measured.items():
+            beside = plain.mean_ms(asking(lambda _: "/"), range(each))
+            means[name].append(server.mean_ms(action, range(first, first + each)))
+            ratios[name].append(means[name][-1] / beside)
+    return {
+        name: Cost(round(min(means[name]), 3), round(statistics.median(ratios[name]), 3)) for name in measured
+    }
 
 
 def at_once(client: Callable[[int], None], clients: int) -> float:
