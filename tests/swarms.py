@@ -57,7 +57,7 @@ def settings(**changes: Any) -> SwarmSettings:
         "discovery": False,
         "networks": LOOPBACK,
         "lan_seconds": 0.5,
-        "stall_seconds": 3.0,
+        "stall_seconds": 10.0,
     }
     return SwarmSettings(**(plain | changes))
 

@@ -40,6 +40,7 @@ _BUSY = _QUIET | _ALERTS.storage | _ALERTS.piece_progress | _ALERTS.block_progre
 # A rate is kept by giving quota at each tick: half a second between them makes bursts of several seconds' worth.
 _SHARING = {"alert_mask": _QUIET, "tick_interval": 500}
 _FETCHING = {"alert_mask": _BUSY, "tick_interval": 100}
+_DOUBTS = (libtorrent.state_changed_alert, libtorrent.torrent_error_alert, libtorrent.file_error_alert)
 _BLOCKED = 1
 _ALL = (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
 
@@ -56,6 +57,7 @@ class Swarm:
         self._near: dict[str, bool] = {}
         self._web: set[Peer] = set()
         self._seeds: dict[str, libtorrent.torrent_handle] = {}
+        self._suspects: set[str] = set()
         self._downloads: dict[str, _Download] = {}
         self._up_bytes_per_second = settings.up_bytes_per_second
         self._closed = False
@@ -167,12 +169,10 @@ class Swarm:
     def faults(self) -> list[str]:
         """Return the v2 hashes of shared blobs whose bytes proved wrong or could not be read; they are forgotten."""
         self._take_alerts(0)
-        found = []
-        for v2, handle in list(self._seeds.items()):
-            status = handle.status(0)
-            if status.errc.value() or status.state in (status.checking_files, status.downloading):
-                found.append(v2)
-                self.forget(v2)
+        found = [v2 for v2 in self._suspects if v2 in self._seeds and self._is_faulty(self._seeds[v2])]
+        self._suspects.clear()
+        for v2 in found:
+            self.forget(v2)
         return found
 
     # -- fetching ------------------------------------------------------------------------------------------------
@@ -261,8 +261,11 @@ class Swarm:
         for alert in self._session.pop_alerts():
             if not isinstance(alert, libtorrent.torrent_alert):
                 continue
-            download = self._downloads.get(str(alert.handle.info_hashes().v2)) if self._downloads else None
+            v2 = str(alert.handle.info_hashes().v2)
+            download = self._downloads.get(v2)
             if download is None:
+                if isinstance(alert, _DOUBTS):
+                    self._suspects.add(v2)
                 continue
             if isinstance(alert, libtorrent.block_finished_alert):
                 download.kinds[self._kind(alert.endpoint)] += 1
@@ -270,6 +273,10 @@ class Swarm:
                 download.asked[self._kind(alert.endpoint)] += 1
             else:
                 download.note(alert)
+
+    def _is_faulty(self, handle: libtorrent.torrent_handle) -> bool:
+        status = handle.status(0)
+        return bool(status.errc.value()) or status.state in (status.checking_files, status.downloading)
 
     def _kind(self, place: Peer) -> tuple[str, bool]:
         near = self.is_near(place[0])

@@ -100,7 +100,7 @@ def test_what_another_road_left_is_taken_over_and_given_back(big: Shared, tmp_pa
 
 def test_what_the_swarm_leaves_is_the_beginning_of_the_file(big: Shared, tmp_path: Path) -> None:
     """A source that goes away in the middle: the verified beginning is there for HTTP and rsync."""
-    with Swarm(settings(stall_seconds=1.0)) as swarm, Staging(tmp_path / "staging") as staging:
+    with Swarm(settings(stall_seconds=4.0)) as swarm, Staging(tmp_path / "staging") as staging:
         # Slow enough to be stopped in the middle.
         source = seeder(big, networks=NOWHERE, education_line=True, up_bytes_per_second=8 * MIB)
         received = 0
@@ -143,3 +143,26 @@ def test_nothing_is_given_to_strangers_unless_the_line_is_marked(big: Shared, tm
 def test_an_empty_fetch_is_nothing(tmp_path: Path) -> None:
     came = fetch(tmp_path, [])
     assert (came.right, came.missed, came.received) == ([], [], {})
+
+
+def test_wrong_bytes_are_shared_no_longer_and_never_mended_in_place(big: Shared, tmp_path: Path) -> None:
+    whole = big.path.read_bytes()
+    wrong = bytearray(whole)
+    wrong[5 * MIB] ^= 1
+    big.path.write_bytes(wrong)
+    with seeder(big) as source:
+        assert source.faults() == []
+        came = fetch(tmp_path, [big], peers=[(HERE, source.port)], stall_seconds=2.0)
+        assert came.missed and not came.right and not came.wrong
+        assert source.faults() == [big.torrent.v2]
+        assert source.shared() == frozenset() and source.faults() == []
+    assert big.path.read_bytes() == bytes(wrong)
+
+
+def test_a_blob_that_is_gone_is_shared_no_longer(big: Shared, tmp_path: Path) -> None:
+    with seeder(big) as source:
+        big.path.unlink()
+        came = fetch(tmp_path, [big], peers=[(HERE, source.port)], stall_seconds=2.0)
+        assert came.missed
+        assert source.faults() == [big.torrent.v2]
+    assert not big.path.exists()
