@@ -27,7 +27,7 @@ _COLOURS = {
 }
 _OTHER_COLOUR = "#8d8478"
 # The drawing's own units; the page scales it to its width.
-_WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 760, 220, 64, 12, 28
+_WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 760, 230, 92, 24, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

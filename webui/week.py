@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 DAYS, HOURS = 7, 24
-_CELL, _LEFT, _TOP = 26, 64, 24
+_CELL, _LEFT, _TOP = 26, 92, 28
 _SHADES = ("#f3ecdf", "#ecd9b8", "#dcb679", "#c98a2b", "#9c5a1b")
 _HOURS_NAMED = (0, 6, 12, 18, 23)
 
