@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poor_line_rows import poor_line_rows
+
 HERE = Path(__file__).parent
 ROADS = ("rsync", "directory", "http")
 
@@ -306,6 +308,7 @@ LINES = (
     *_sync(),
     Line("unchanged poll over HTTP, bytes on the wire", "bench_poll.py", lambda v: v["bytes"], at_most=1000),
     *_catalogue(),
+    *poor_line_rows(Line),
     *_hub(),
 )
 
