@@ -7,7 +7,7 @@ says so in a warning; nothing here imports libtorrent (`sync.roads.torrent` does
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,11 @@ class Company:
             except ConfigError as error:
                 warnings.append(error)
         return self._swarm is not None
+
+    def known(self, files: Iterable[TreeFile]) -> list[TreeFile]:
+        """Return those of `files` whose torrents the library has by now."""
+        with self._library.reading() as reader:
+            return [file for file in files if reader.torrent(file.sha256) is not None]
 
     def fetch(
         self,

@@ -166,14 +166,20 @@ class Delivery:
             self._staging.settle(item.blob.sha256 for item in batch)
 
         self._road = SWARM
+        asked: set[str] = set()
         try:
-            self._company.fetch(
-                [load.file for load in loads if load.file.sha256 in waiting],
-                done,
-                self._tell,
-                web_seeds=self._carrier.http_trees(),
-                kept_at=self._kept_at,
-            )
+            # A pack that the swarm itself brings may hold the `.torrent` files of what else is in this group.
+            while files := self._company.known(
+                load.file for load in loads if load.file.sha256 in waiting and load.file.sha256 not in asked
+            ):
+                asked.update(file.sha256 for file in files)
+                self._company.fetch(
+                    files,
+                    done,
+                    self._tell,
+                    web_seeds=self._carrier.http_trees(),
+                    kept_at=self._kept_at,
+                )
         except RoadError as error:
             # Paused: the roads say so too.
             self.arrivals.warnings.append(error)

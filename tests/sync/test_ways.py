@@ -407,3 +407,20 @@ def test_a_big_pack_comes_from_a_neighbour_and_is_shared_on_until_the_run_ends(
         brought = receiver.bring(publisher, hub.address, names, offers)
     assert not brought.missed and receiver.holds(names) and receiver.left() == []
     assert brought.ways == {"pack": pack.file.size_bytes} and brought.by_swarm["lan"] >= pack.file.size_bytes
+
+
+def test_what_a_pack_of_the_swarm_tells_is_asked_of_the_swarm_too(
+    publisher: Publisher, receiver: Receiver, hub: HostileHub
+) -> None:
+    names = [publisher.put(publisher.noise.randbytes(900_000 + n)) for n in range(6)]
+    film = publisher.put(publisher.noise.randbytes(5 * MIB))
+    of_film = publisher.torrent(film)
+    pack = publisher.pack(*names, of_film.file.sha256)
+    of_pack = publisher.torrent(pack.file.sha256)
+    offers = Offers(packs=(pack,), torrents={pack.file.sha256: of_pack, film: of_film})
+    # Only the neighbour has the pack and the film; the film's torrent lies in the pack.
+    hub.wrong = [Misbehaviour(name, status=404) for name in (*names, film, pack.file.sha256)]
+    with neighbour(publisher, of_pack, of_film) as receiver.neighbours:
+        brought = receiver.bring(publisher, hub.address, [*names, film], offers)
+    assert not brought.missed and receiver.holds([*names, film]) and receiver.left() == []
+    assert hub.sent(film) == 0 and brought.by_swarm["lan"] > 0
