@@ -393,13 +393,14 @@ def frames(head: DeltaHead, *parts: object) -> bytes:
 
 
 def bomb(head: DeltaHead, _: bytes) -> bytes:
+    """A body of 4 kB that goes on for 128 MB."""
     compressor = ZstdCompressor()
-    noise = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(1 << 10)) + compressor.flush()
-    return frames(head, [0, 0, 1]) + noise * 1000
+    body = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(128)) + compressor.flush()
+    return frames(head, [0, 0, 1]) + body
 
 
 LIES: dict[str, Callable[[DeltaHead, bytes], bytes]] = {
-    "a terabyte": bomb,
+    "a body without end": bomb,
     "endless copies": lambda head, _: frames(head, [1 << 40, 0, 1], b"\n"),
     "of something else": lambda head, data: frames(replace(head, source="0" * 64)) + data[200:],
     "to something else": lambda head, data: frames(replace(head, target="0" * 64)) + data[200:],
