@@ -115,6 +115,7 @@ class _Active:
     near_bytes: int = 0
     near_asked: bool = False
     far_asked: bool = False
+    trees_asked: bool = False
     steered: float = 0.0
     met: bool = field(default=False)
 
@@ -232,9 +233,20 @@ class SwarmFetch:
             download.add_sources((), one.want.near.peers)
         if not one.far_asked and now - one.near_heard >= self._lan_seconds and self._failure is None:
             one.far_asked, one.heard = True, now
-            download.add_sources(_urls(one.want.far, one.want.file), one.want.far.peers)
+            download.add_sources((), one.want.far.peers)
+        if one.far_asked and not one.trees_asked and self._failure is None and self._needs_trees(one, now):
+            one.trees_asked = True
+            download.add_sources(_urls(one.want.far, one.want.file), ())
         elif (one.far_asked or self._failure is not None) and self._is_hopeless(one, now):
             self._give_up(one)
+
+    def _needs_trees(self, one: _Active, now: float) -> bool:
+        """Return whether trees far away are to be asked: peers there bring nothing.
+
+        A peer gives each of those who ask other pieces, which they then pass on to each other; a web server gives
+        all of them the same (six boxes of one LAN: the hub sent 3.6 x the content with both, 1.5 x without trees).
+        """
+        return not one.want.far.peers or now - one.heard >= self._lan_seconds
 
     def _is_hopeless(self, one: _Active, now: float) -> bool:
         known = (one.want.near, one.want.far)

@@ -79,6 +79,28 @@ def test_neighbours_come_first(big: Shared, root: Path, tmp_path: Path) -> None:
         assert came.right and set(came.received) == {"http"}
 
 
+def test_a_far_web_server_is_asked_only_where_far_peers_bring_nothing(
+    big: Shared, root: Path, tmp_path: Path
+) -> None:
+    """A peer gives each who asks other pieces, a web server the same to all: first the one, then the other."""
+    with (
+        address_of(published_tree(root)) as tree_address,
+        seeder(big, networks=NOWHERE, hub=(HERE,)) as source,
+    ):
+
+        def far(place: str) -> dict[str, int]:
+            came = fetch(
+                tmp_path / place, [big], peers=[(HERE, source.port)], web_seeds=[tree_address],
+                networks=NOWHERE, hub=(HERE,), lan_seconds=4.0,
+            )  # fmt: skip
+            assert came.right == [big.file.sha256]
+            return came.received
+
+        assert set(far("peer")) == {"torrent"}
+        source.forget(big.torrent.v2)
+        assert set(far("web")) == {"http"}
+
+
 def test_nobody_is_there(root: Path, tmp_path: Path) -> None:
     blobs = [shared(root, 4 * MIB + n, seed=n) for n in range(20)]
     came = fetch(tmp_path, blobs, peers=[])
