@@ -80,7 +80,7 @@ class Box:
     def create(cls, directory: Path, new: NewBox) -> Box:
         """Make a new box at `directory`: its key, its trust root, its configuration (written last)."""
         from appliance.identity import create_identity
-        from sync.accept import pin_root, read_fingerprint, write_pinned_root
+        from sync.trust.pinned import pin_root, read_fingerprint, write_pinned_root
 
         if new.root is None and new.fingerprint is None:
             raise ConfigError("E-CONFIG", expected="--root | --fingerprint")

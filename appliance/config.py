@@ -17,7 +17,7 @@ from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError
 from catalog.scope import EVERYTHING, Scope
 from sync.daemon import PRIVATE_NETWORKS
-from sync.policy_layers import KEYS, POLICY, Layer, default_layer, read_layer
+from sync.line.policy_layers import KEYS, POLICY, Layer, default_layer, read_layer
 
 CONFIG_NAME = "config.toml"
 

@@ -22,11 +22,11 @@ from catalog.local import Local
 from catalog.manifest import Bundle, is_bundle_id
 from catalog.progress import OnProgress, both, silent
 from sync import boxfile, tree
-from sync.heads import current_head, heads
-from sync.identity import HubIdentity, fingerprint_of, initialise
-from sync.keys import load_keys
-from sync.publish import Preview, PublishResult, preview, publish, write_roads
-from sync.signing import renew, signing_time
+from sync.publishing.publish import Preview, PublishResult, preview, publish, write_roads
+from sync.trust.heads import current_head, heads
+from sync.trust.identity import HubIdentity, fingerprint_of, initialise
+from sync.trust.keys import load_keys
+from sync.trust.signing import renew, signing_time
 from webui.hub.accounts import FIRST_USER, new_password, set_password
 
 DIRECTORIES = ("keys", "blobs", "staging", "public", "recovery", "uploads")

@@ -21,7 +21,7 @@ from catalog.clock import CHINA
 from catalog.errors import RoadError, ShuxiangError
 from catalog.ingest.session import IngestSession
 from sync.daemon import MODULE, DaemonSettings, RsyncDaemon
-from sync.publish import BundlePreview
+from sync.publishing.publish import BundlePreview
 from sync.serve import published_tree
 from webui.hub.operations import (
     BundleChange,

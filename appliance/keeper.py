@@ -25,7 +25,7 @@ from appliance.seeder import Seeder
 from appliance.state import work_under_way
 from appliance.steering import rate_line
 from catalog.errors import ShuxiangError
-from sync.policy import Decision, Policy, Reason
+from sync.line.policy import Decision, Policy, Reason
 
 LOOK_SECONDS = 2.0
 FIRST_SYNC_SECONDS = 2.0

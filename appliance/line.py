@@ -8,8 +8,8 @@ from typing import Any
 from appliance.box import Box
 from appliance.policies import HERE, decision_of, layers_of, month, on_hours, policy_of
 from catalog.errors import ConfigError
-from sync.policy_layers import KEYS, change_stored, default_layer, read_assignment
-from sync.rate import used_bytes
+from sync.line.policy_layers import KEYS, change_stored, default_layer, read_assignment
+from sync.line.rate import used_bytes
 from webui.operations import LineState, PolicyField
 
 PLANNED = "planned"

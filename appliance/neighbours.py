@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from appliance.box import KEY_NAME, Box
 from catalog.errors import ConfigError
-from sync.neighbours import Neighbours, Peer
-from sync.policy import Policy
-from sync.rate import Governor
+from sync.line.policy import Policy
+from sync.line.rate import Governor
+from sync.updating.neighbours import Neighbours, Peer
 
 if TYPE_CHECKING:
     from sync.checkin import Meeting

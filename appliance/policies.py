@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from appliance.box import Box
 from catalog.clock import BUILT, CHINA
 from catalog.errors import RoadError
-from sync.hours import OnHours
-from sync.network import lan_of
-from sync.policy import Decision, Policy, Reason, Situation, Span, decide, month_of
-from sync.policy_layers import NOW, PAUSE, Layer, combine, stored_layer, stored_span
-from sync.rate import Governor, Meter, used_bytes
+from sync.line.hours import OnHours
+from sync.line.network import lan_of
+from sync.line.policy import Decision, Policy, Reason, Situation, Span, decide, month_of
+from sync.line.policy_layers import NOW, PAUSE, Layer, combine, stored_layer, stored_span
+from sync.line.rate import Governor, Meter, used_bytes
 
 ON_HOURS = "on_hours"
 """Setting of `local.db`: the hours in which the box is usually on."""

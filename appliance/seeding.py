@@ -25,11 +25,11 @@ from appliance.neighbours import meet_others
 from catalog.blobs import Blob
 from catalog.errors import ContentError, ShuxiangError
 from sync import tree
-from sync.heads import current_head
-from sync.manifests import transport_lines
+from sync.formats.torrentfile import TorrentFile, read_torrent
+from sync.formats.transport import Torrent, read_transport
 from sync.roads.torrent import Swarm
-from sync.torrentfile import TorrentFile, read_torrent
-from sync.transport import Torrent, read_transport
+from sync.trust.heads import current_head
+from sync.updating.manifests import transport_lines
 
 if TYPE_CHECKING:
     from appliance.hub import Hub

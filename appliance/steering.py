@@ -15,8 +15,8 @@ from typing import TextIO
 from appliance.box import Box
 from appliance.policies import decision_of, policy_of
 from catalog.errors import ShuxiangError
-from sync.policy import Reason
-from sync.rate import Governor
+from sync.line.policy import Reason
+from sync.line.rate import Governor
 
 LOOK_SECONDS = 2.0
 STOP = "stop"

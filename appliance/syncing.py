@@ -22,14 +22,14 @@ from catalog.errors import RoadError, ShuxiangError
 from catalog.local import Local, SyncRun
 from catalog.progress import OnProgress, both, silent
 from catalog.scope import EVERYTHING, Scope
-from sync.catalogue import reindex
-from sync.explain import plan_json, plan_text
 from sync.export import ExportResult, export
-from sync.plan import Plan
-from sync.policy import Policy
-from sync.rate import Governor, used_bytes
+from sync.line.policy import Policy
+from sync.line.rate import Governor, used_bytes
 from sync.roads import RoadSettings
-from sync.update import Update, UpdateResult, UpdateSettings
+from sync.updating.catalogue import reindex
+from sync.updating.explain import plan_json, plan_text
+from sync.updating.plan import Plan
+from sync.updating.update import Update, UpdateResult, UpdateSettings
 
 # What is smaller says how long a request takes, not how fast the line is.
 RATE_LEAST_BYTES = 1 << 20

@@ -19,14 +19,14 @@ from appliance.syncing import update_settings
 from catalog.blobs import Blob
 from catalog.errors import RoadError
 from catalog.progress import OnProgress, both, silent
-from sync.neighbours import Company, Neighbours
-from sync.patrol import Patrol, PatrolResult
-from sync.release import TreeFile
-from sync.repair import Swarming, repair_from
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile
 from sync.roads.road import Done
 from sync.roads.staging import Staging
-from sync.torrentfile import TorrentFile
-from sync.verify import Mend, Pace, Repair, VerifyResult, verify
+from sync.updating.neighbours import Company, Neighbours
+from sync.updating.patrol import Patrol, PatrolResult
+from sync.updating.repair import Swarming, repair_from
+from sync.updating.verify import Mend, Pace, Repair, VerifyResult, verify
 
 _NICE = 10
 
@@ -50,7 +50,7 @@ def run_verify(
 def run_patrol(
     box: Box, repair: bool, rate: int | None = None, progress: OnProgress = silent
 ) -> PatrolResult:
-    """Go on with the month's round, behind everybody else; see `sync.patrol`."""
+    """Go on with the month's round, behind everybody else; see `sync.updating.patrol`."""
     _step_back()
     mend = _mend(box)
 

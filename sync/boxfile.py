@@ -27,11 +27,11 @@ from catalog.manifest import is_bundle_id
 from catalog.resource import canonical_json
 from catalog.scope import Scope
 from sync import tree
-from sync.heads import read_time, write_time
-from sync.keys import HubKeys
-from sync.policy_layers import Layer, read_layer
+from sync.line.policy_layers import Layer, read_layer
 from sync.roads import Road
 from sync.roads.http import HttpRoad
+from sync.trust.heads import read_time, write_time
+from sync.trust.keys import HubKeys
 
 FORMAT = 1
 MAX_BYTES = 64 << 10

@@ -22,7 +22,7 @@ from catalog.errors import ContentError, RoadError, StorageError
 from catalog.library import Library
 from catalog.progress import OnProgress, Progress, silent
 from sync import tree
-from sync.heads import current_head
+from sync.trust.heads import current_head
 
 MARKER = "exporting.txt"
 _MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断，请再导出一次。\nAn export is under way, or was cut off: export again.\n"

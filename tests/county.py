@@ -12,10 +12,12 @@ from builders import Store, file_of, resource
 from catalog.errors import ContentError, RoadError
 from catalog.manifest import Bundle
 from catalog.resource import Resource
-from sync.accept import AcceptedHead, Floors, fetch_head, pin_root, publish_head, write_pinned_root
-from sync.identity import HubIdentity, initialise
-from sync.keys import HubKeys, load_keys
-from sync.publish import PublishResult, publish
+from sync.publishing.publish import PublishResult, publish
+from sync.trust.accept import AcceptedHead, fetch_head, publish_head
+from sync.trust.floors import Floors
+from sync.trust.identity import HubIdentity, initialise
+from sync.trust.keys import HubKeys, load_keys
+from sync.trust.pinned import pin_root, write_pinned_root
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

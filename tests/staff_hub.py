@@ -24,10 +24,10 @@ from catalog.ingest.session import IngestSession
 from catalog.local import Local
 from catalog.manifest import Bundle
 from catalog.progress import Progress
-from sync.heads import heads
-from sync.identity import initialise
-from sync.keys import load_keys
-from sync.publish import BundlePreview, preview, publish
+from sync.publishing.publish import BundlePreview, preview, publish
+from sync.trust.heads import heads
+from sync.trust.identity import initialise
+from sync.trust.keys import load_keys
 from webui.hub.accounts import FIRST_USER, set_password
 from webui.hub.app import HubApp, create_hub_app
 from webui.hub.operations import (

@@ -13,11 +13,11 @@ from typing import Any
 from builders import sha256
 
 from catalog.blobs import Staged, hash_file
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile, make_torrent
 from sync.roads.road import Missed, blob_file
 from sync.roads.staging import Staging
 from sync.roads.torrent import Peer, Swarm, SwarmSettings
-from sync.torrentfile import TorrentFile, make_torrent
 
 MIB = 1 << 20
 HERE = "127.0.0.1"

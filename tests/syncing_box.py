@@ -14,10 +14,10 @@ from catalog.blobs import BlobStore
 from catalog.library import Entry, Library
 from catalog.local import Local
 from catalog.search.query import Searcher, SearchRequest
-from sync.accept import pin_root, write_pinned_root
-from sync.plan import Plan
 from sync.roads import RoadSettings
-from sync.update import Update, UpdateResult, UpdateSettings
+from sync.trust.pinned import pin_root, write_pinned_root
+from sync.updating.plan import Plan
+from sync.updating.update import Update, UpdateResult, UpdateSettings
 
 QUICK = RoadSettings(timeout_seconds=3, retry_pause_seconds=0.02)
 

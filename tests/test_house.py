@@ -15,6 +15,16 @@ ALLOWED = {
     "webui": {"webui", "catalog"},
     "appliance": {"appliance", "catalog", "sync", "webui"},
 }
+# The rooms of `sync`, from the ground up: each imports those before it that stand here.
+ROOMS: dict[str, set[str]] = {
+    "formats": set(),
+    "line": set(),
+    "roads": {"formats", "line"},
+    "trust": {"formats", "roads"},
+    "parcels": {"formats", "roads"},
+    "publishing": {"formats", "trust", "parcels"},
+    "updating": {"formats", "line", "roads", "trust", "parcels"},
+}
 LIMIT_LINES = 400
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
@@ -50,6 +60,19 @@ def test_packages_import_only_downwards(package: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_sync_import_only_downwards(room: str) -> None:
+    wrong = [
+        f"{names(path)} imports {name}"
+        for path in modules(f"sync/{room}")
+        for name in imports(path)
+        if name.startswith("sync.")
+        and (other := name.split(".")[1]) in ROOMS
+        and other not in {room, *ROOMS[room]}
+    ]
+    assert not wrong
+
+
 @pytest.mark.parametrize(
     ("library", "home"),
     [
@@ -57,7 +80,7 @@ def test_packages_import_only_downwards(package: str) -> None:
         ("rjieba", "catalog/search/"),
         ("pypinyin", "catalog/search/"),
         ("tuf", "sync/"),
-        ("tuf.ngclient", "sync/accept.py"),
+        ("tuf.ngclient", "sync/trust/accept.py"),
         ("zeroconf", "appliance/discovery.py"),
         ("openpyxl", "catalog/ingest/"),
         ("python_calamine", "catalog/ingest/"),

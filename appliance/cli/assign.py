@@ -55,7 +55,7 @@ def _subscriptions(text: str) -> tuple[str, ...] | None:
 
 def _tables(path: Path) -> dict[str, Any]:
     from catalog.scope import Scope
-    from sync.policy_layers import POLICY, read_layer
+    from sync.line.policy_layers import POLICY, read_layer
 
     try:
         data = tomllib.loads(storage(path.read_bytes, path).decode("utf-8-sig"))

@@ -20,7 +20,7 @@ from catalog.errors import ContentError
 from webui.accounts import ACCOUNTS
 
 if TYPE_CHECKING:
-    from sync.update import UpdateResult
+    from sync.updating.update import UpdateResult
 
 
 @click.group()

@@ -12,8 +12,8 @@ from appliance.box import Box
 from appliance.cli.bar import size_text
 from appliance.cli.options import Call, leaf
 from catalog.clock import CHINA
-from sync.policy import Decision, Reason
-from sync.policy_layers import KEYS, change_stored, default_layer, read_assignment
+from sync.line.policy import Decision, Reason
+from sync.line.policy_layers import KEYS, change_stored, default_layer, read_assignment
 
 _REASONS = {
     Reason.FREE: ("可以同步", "may sync"),
@@ -83,7 +83,7 @@ def resume(call: Call, hours: float | None) -> None:
 def policy(call: Call, assignments: tuple[str, ...]) -> None:
     """Show what holds and who says it, and what it means now; or change it on this box."""
     from appliance import policies
-    from sync.rate import used_bytes
+    from sync.line.rate import used_bytes
 
     changes = [read_assignment(text) for text in assignments]
     with Box.open(call.state) as opened:

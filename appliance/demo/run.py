@@ -28,7 +28,7 @@ from appliance.syncing import run_sync
 from catalog.errors import ContentError
 from catalog.progress import OnProgress, Progress
 from sync import tree
-from sync.update import UpdateResult
+from sync.updating.update import UpdateResult
 
 COUNTY, HUB_NAME, BOX_NAME = "county", "青禾县电教馆", "石桥教学点"
 LOOPBACK = "127.0.0.1"

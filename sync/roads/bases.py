@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from catalog import durable
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.staging import Staging
 
 # Below, the checksums cost as much as the bytes.

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging

@@ -23,7 +23,7 @@ from catalog.blobs import Staged
 from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.connection import Connection, SecureConnection, buffer_for, connections_for
 from sync.roads.http_answers import bytes_to_skip, check_part, refuse_status
 from sync.roads.ranges import MendedFile, parts_of

@@ -7,7 +7,7 @@ import re
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ContentError, RoadError
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _BODY_BYTES = 128 << 10

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from catalog.errors import RoadError
-from sync.rate import Governor
+from sync.line.rate import Governor
 from sync.roads.connection import buffer_for, open_socket, set_buffer
 
 _HEAD_BYTES = 4096

@@ -16,8 +16,8 @@ from catalog.blobs import Blob, Staged
 from catalog.byteranges import ByteRange
 from catalog.errors import ShuxiangError
 from sync import tree
-from sync.rate import Governor
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.line.rate import Governor
 from sync.roads.staging import Staging
 
 Done = Callable[[list[Staged]], None]

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.bases import drop_basis, lay_basis
 from sync.roads.relay import Relay
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.errors import ContentError, RoadError, ShuxiangError, StorageError
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.road import Batches, Progress, staged_file
 from sync.roads.staging import CHECKPOINT_BYTES, Staging
 

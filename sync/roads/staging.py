@@ -25,7 +25,7 @@ from catalog import durable
 from catalog.blobs import hash_file
 from catalog.errors import RoadError
 from catalog.resource import is_sha256
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 
 CHECKPOINT_BYTES = 1 << 20
 LOCK_SECONDS = 15.0

@@ -16,12 +16,12 @@ from typing import Protocol
 from catalog.blobs import Staged
 from catalog.durable import storage_error
 from catalog.errors import RoadError
-from sync.rate import Governor
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile
+from sync.line.rate import Governor
 from sync.roads.road import Batches, Done, Missed, Progress, staged_file
 from sync.roads.staging import Staging
 from sync.roads.swarmfile import SwarmFile
-from sync.torrentfile import TorrentFile
 
 MOST_AT_ONCE = 8
 PIECES_AT_ONCE_BYTES = 1 << 20

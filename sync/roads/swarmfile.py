@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 
 from catalog import durable
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile
 from sync.roads.staging import SWARM_SUFFIX, Staging
-from sync.torrentfile import TorrentFile
 
 _BLOCK_BYTES = 512
 

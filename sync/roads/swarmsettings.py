@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.errors import ConfigError
-from sync.network import Network
-from sync.rate import Governor
-from sync.torrentfile import BLOCK_BYTES
+from sync.formats.torrentfile import BLOCK_BYTES
+from sync.line.network import Network
+from sync.line.rate import Governor
 
 QUEUED_BYTES = 1 << 20
 RECONNECT_SECONDS = 3, 7

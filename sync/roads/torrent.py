@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 import libtorrent
 
 from catalog.errors import ConfigError
-from sync.network import own_networks
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile
+from sync.line.network import own_networks
 from sync.roads.road import Done, Missed, Progress
 from sync.roads.staging import Staging
 from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
 from sync.roads.swarmsettings import SwarmSettings, addresses_of, free_port, requests_for, session_settings
-from sync.torrentfile import TorrentFile
 
 __all__ = ["Peer", "Swarm", "SwarmSettings"]
 

@@ -23,7 +23,7 @@ from appliance.keeper import sharing_options
 from appliance.notify import notified, notify, watchdog_seconds
 from appliance.streaming import LESSON_BYTES, Watched
 from catalog.local import Local
-from sync.policy import Policy
+from sync.line.policy import Policy
 
 
 @pytest.fixture(scope="module")

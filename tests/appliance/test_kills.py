@@ -26,7 +26,7 @@ from appliance.ports import listen, port_of
 from appliance.syncing import run_sync
 from catalog.finder import Finder
 from catalog.library import Library
-from sync.update import UpdateResult
+from sync.updating.update import UpdateResult
 
 FILES = 120
 QUICK, ALL = 2, 10

@@ -11,9 +11,9 @@ import pytest
 from appliance import policies
 from appliance.box import NEWEST_SIGNED, Box, NewBox
 from appliance.config import BoxConfig
-from sync.policy import Reason
-from sync.policy_layers import change_stored, read_assignment
-from sync.rate import METERED
+from sync.line.policy import Reason
+from sync.line.policy_layers import change_stored, read_assignment
+from sync.line.rate import METERED
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 SIGNED = NOW - timedelta(days=1)

@@ -13,7 +13,7 @@ from supplier import write_folder
 
 from appliance.steering import rate_line
 from catalog.local import Local
-from sync.rate import METERED
+from sync.line.rate import METERED
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ from appliance.seeder import Seeder
 from catalog.clock import system_clock
 from catalog.local import Local
 from sync.checkin import CheckIn, Registry, check_in, make_card, read_card
-from sync.heads import current_head
-from sync.manifests import transport_lines
-from sync.policy import Policy
-from sync.rate import Governor
+from sync.formats.torrentfile import read_torrent
+from sync.formats.transport import Torrent, read_transport
+from sync.line.policy import Policy
+from sync.line.rate import Governor
 from sync.roads.road import blob_file
-from sync.torrentfile import read_torrent
-from sync.transport import Torrent, read_transport
+from sync.trust.heads import current_head
+from sync.updating.manifests import transport_lines
 
 
 def material(directory: Path, name: str, seed: int, size_bytes: int = 5 * MIB) -> None:

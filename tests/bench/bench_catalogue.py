@@ -33,8 +33,8 @@ from search_corpus import resources
 
 from catalog.manifest import Bundle
 from catalog.resource import File, Resource
-from sync.heads import current_head
-from sync.release import BundleHead
+from sync.formats.release import BundleHead
+from sync.trust.heads import current_head
 
 BUNDLE = "main"
 FILM_BYTES = 2 << 20
@@ -46,10 +46,10 @@ import json, resource, shutil, sys
 from pathlib import Path
 from catalog.blobs import Blob, Staged
 from catalog.library import Library
-from sync.catalogue import compare_release
-from sync.heads import current_head
-from sync.manifest_door import ManifestDoor
-from sync.manifests import manifest_lines, standing
+from sync.updating.catalogue import compare_release
+from sync.trust.heads import current_head
+from sync.updating.manifest_door import ManifestDoor
+from sync.updating.manifests import manifest_lines, standing
 old, public, staging, library = map(Path, sys.argv[1:])
 release = current_head(public).release
 

@@ -33,7 +33,7 @@ def rss_mb() -> float:
 def write_blobs(folder: Path, count: int, size_bytes: int) -> None:
     """Write `count` sparse files and their torrents, named by their hashes."""
     from catalog.blobs import hash_file
-    from sync.torrentfile import make_torrent
+    from sync.formats.torrentfile import make_torrent
 
     place = folder / "new"
     for number in range(count):
@@ -47,8 +47,8 @@ def write_blobs(folder: Path, count: int, size_bytes: int) -> None:
 
 def ours(folder: Path) -> dict[str, float]:
     """Share everything in `folder` as a box does."""
+    from sync.formats.torrentfile import read_torrent
     from sync.roads.torrent import Swarm, SwarmSettings
-    from sync.torrentfile import read_torrent
 
     found = {"imported": rss_mb()}
     began = time.process_time()

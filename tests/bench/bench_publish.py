@@ -30,10 +30,18 @@ from edits import edited_files
 from search_corpus import resources
 
 from catalog.manifest import Bundle
-from sync.heads import current_head
-from sync.offering import transport_lines
-from sync.torrentfile import LEAST_BYTES
-from sync.transport import Patch, Torrent, line_id, offer_line, read_offers, read_transport, transport_blob
+from sync.formats.torrentfile import LEAST_BYTES
+from sync.formats.transport import (
+    Patch,
+    Torrent,
+    line_id,
+    offer_line,
+    read_offers,
+    read_transport,
+    transport_blob,
+)
+from sync.publishing.offering import transport_lines
+from sync.trust.heads import current_head
 
 SIZES = (10_000, 500_000)
 EDITED_RECORDS = 500

@@ -30,12 +30,12 @@ from catalog.blobs import BlobStore
 from catalog.library import Library
 from catalog.local import Local
 from sync import tree
-from sync.carry import TREES, Carrier
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads import RoadSettings
 from sync.roads.road import blob_file
 from sync.roads.staging import Staging
+from sync.updating.carry import TREES, Carrier
 
 SERVER = """
 import sys

@@ -14,13 +14,14 @@ from outage_harness import Acknowledge, Outage
 from catalog.errors import RoadError
 from catalog.manifest import Bundle, read_manifest
 from sync import tree
-from sync.accept import Floors, fetch_head
-from sync.identity import fingerprint_of, initialise
-from sync.keys import load_keys
-from sync.publish import publish
-from sync.release import Release
-from sync.torrentfile import LEAST_BYTES
-from sync.transport import Pack, Patch, Torrent, read_transport
+from sync.formats.release import Release
+from sync.formats.torrentfile import LEAST_BYTES
+from sync.formats.transport import Pack, Patch, Torrent, read_transport
+from sync.publishing.publish import publish
+from sync.trust.accept import fetch_head
+from sync.trust.floors import Floors
+from sync.trust.identity import fingerprint_of, initialise
+from sync.trust.keys import load_keys
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 RELEASES = 6

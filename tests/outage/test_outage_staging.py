@@ -10,7 +10,7 @@ from builders import Store, sha256
 from outage_harness import Acknowledge, Outage
 
 from catalog.blobs import Blob, Staged
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.staging import CHECKPOINT_BYTES, Staging
 from sync.tree import blob_path
 

@@ -17,10 +17,12 @@ from outage_harness import Acknowledge, Cut, Outage, Survival
 
 from catalog.errors import ContentError, RoadError
 from catalog.local import Local
-from sync import tree, trust
-from sync.accept import Fetch, Floors, fetch_head, publish_head, read_head
-from sync.keys import HubKeys, create_keys
-from sync.release import Release
+from sync import tree
+from sync.formats.release import Release
+from sync.trust.accept import Fetch, fetch_head, publish_head, read_head
+from sync.trust.floors import Floors
+from sync.trust.keys import HubKeys, create_keys
+from sync.trust.metadata import metadata as trust
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 RELEASES = 8

@@ -17,8 +17,8 @@ from catalog.blobs import hash_file
 from catalog.local import Local
 from catalog.resource import Resource
 from catalog.search.query import Searcher, SearchRequest
-from sync.heads import current_head
-from sync.update import Update, UpdateResult, UpdateSettings
+from sync.trust.heads import current_head
+from sync.updating.update import Update, UpdateResult, UpdateSettings
 
 RELEASES = 4
 SMALL = 6

@@ -18,8 +18,8 @@ from outage_harness import Acknowledge, Outage
 from catalog.blobs import hash_file
 from catalog.local import Local
 from catalog.resource import Resource
-from sync.run import UpdateResult, UpdateSettings
-from sync.update import Update
+from sync.updating.run import UpdateResult, UpdateSettings
+from sync.updating.update import Update
 
 RELEASES = 3
 DECKS = 3

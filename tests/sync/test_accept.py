@@ -19,12 +19,14 @@ from catalog.clock import trusted_time
 from catalog.durable import write_file
 from catalog.errors import ContentError, RoadError
 from sync import tree
-from sync.accept import Floors, fetch_head, pin_root, publish_head, read_head
-from sync.heads import current_head, versions
-from sync.keys import create_keys
-from sync.recovery import open_recovery
-from sync.signing import renew
-from sync.trust import TIMESTAMP_LIFETIME, sign_next_root
+from sync.trust.accept import fetch_head, publish_head, read_head
+from sync.trust.floors import Floors
+from sync.trust.heads import current_head, versions
+from sync.trust.keys import create_keys
+from sync.trust.metadata import TIMESTAMP_LIFETIME, sign_next_root
+from sync.trust.pinned import pin_root
+from sync.trust.recovery import open_recovery
+from sync.trust.signing import renew
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from county import NOW
 
 from catalog.errors import ConfigError
-from sync.accept import pin_root, read_fingerprint
-from sync.identity import fingerprint_of, initialise
-from sync.keys import load_keys
-from sync.recovery import open_recovery
-from sync.sheet import groups
+from sync.trust.identity import fingerprint_of, initialise
+from sync.trust.keys import load_keys
+from sync.trust.pinned import pin_root, read_fingerprint
+from sync.trust.recovery import open_recovery
+from sync.trust.sheet import groups
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from county import NOW, County
 from syncing_box import SyncingBox
 
 from catalog.local import Usage
-from sync.lessons import LESSONS_AHEAD, lessons_of_these_days
-from sync.plan import LESSONS, OTHER
+from sync.updating.lessons import LESSONS_AHEAD, lessons_of_these_days
+from sync.updating.plan import LESSONS, OTHER
 
 BOOK = {
     "stage": "primary",

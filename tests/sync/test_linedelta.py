@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from catalog.errors import ContentError
 from catalog.resource import canonical_json
-from sync import linedelta
-from sync.linedelta import DeltaHead, merge, read_head, write_delta
+from sync.formats import linedelta
+from sync.formats.linedelta import DeltaHead, merge, read_head, write_delta
 
 HEAD = DeltaHead(source="a" * 64, target="b" * 64, level=6)
 

@@ -20,16 +20,18 @@ from wsgi import address_of
 
 from catalog.blobs import Blob, Staged
 from catalog.resource import canonical_json
-from sync import catalogue, deltas, manifest_door, tree
-from sync.bundle_files import compress, measure
+from sync import tree
 from sync.export import export
-from sync.heads import Head, current_head
-from sync.linedelta import DeltaHead, read_head, write_delta
-from sync.manifest_door import ManifestDoor, _works
-from sync.manifests import manifest_lines, standing, transport_lines
-from sync.release import BundleHead, LineDelta, Release, delta_blob, transport_twin
+from sync.formats.linedelta import DeltaHead, read_head, write_delta
+from sync.formats.release import BundleHead, LineDelta, Release, delta_blob, transport_twin
+from sync.formats.transport import TransportHead, head_line
+from sync.publishing import deltas
+from sync.publishing.bundle_files import compress, measure
 from sync.serve import held_tree
-from sync.transport import TransportHead, head_line
+from sync.trust.heads import Head, current_head
+from sync.updating import catalogue, manifest_door
+from sync.updating.manifest_door import ManifestDoor, _works
+from sync.updating.manifests import manifest_lines, standing, transport_lines
 
 RECORDS = 60
 

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from sync.network import is_lan, lan_of, own_networks
+from sync.line.network import is_lan, lan_of, own_networks
 
 
 def test_own_subnets_are_the_lan() -> None:

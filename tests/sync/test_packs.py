@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from catalog.blobs import Blob
 from catalog.errors import ContentError, StorageError
-from sync import packs
-from sync.packs import MadePack, Packable, choose, make, unpack
+from sync.formats.transport import Member, offer_line, read_transport
+from sync.parcels import packs
+from sync.parcels.packs import MadePack, Packable, choose, make, unpack
 from sync.roads.staging import Staging
-from sync.transport import Member, offer_line, read_transport
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from catalog.blobs import Blob
 from catalog.errors import ContentError, StorageError
-from sync import patches
-from sync.patches import MadePatch, apply, make, usable_methods
-from sync.transport import METHODS, Patch, transport_blob
+from sync.formats.transport import METHODS, Patch, transport_blob
+from sync.parcels import patches
+from sync.parcels.patches import MadePatch, apply, make, usable_methods
 
 
 def blob_of(data: bytes) -> Blob:
@@ -154,8 +154,8 @@ PEAK = """
 import resource, sys
 sys.path[:0] = sys.argv[1:2]
 from pathlib import Path
-from sync.patches import apply
-from sync.transport import Patch, transport_blob
+from sync.parcels.patches import apply
+from sync.formats.transport import Patch, transport_blob
 source, target, size, method = sys.argv[2:6]
 patch = Patch(source=source, target=target, target_bytes=int(size), method=method,
               file=transport_blob(source, 1), release=1)

@@ -17,9 +17,9 @@ from syncing_box import QUICK, SyncingBox
 
 from catalog.errors import RoadError
 from catalog.progress import Progress
-from sync.patrol import VERIFY, Patrol, PatrolResult, Round
-from sync.repair import repair_from
-from sync.verify import Mend, Pace, Repair
+from sync.updating.patrol import VERIFY, Patrol, PatrolResult, Round
+from sync.updating.repair import repair_from
+from sync.updating.verify import Mend, Pace, Repair
 
 BLOBS = 30
 
@@ -143,8 +143,8 @@ from pathlib import Path
 from catalog.blobs import BlobStore
 from catalog.library import Library
 from catalog.local import Local
-from sync import patrol
-from sync.verify import Pace
+from sync.updating import patrol
+from sync.updating.verify import Pace
 state = Path(sys.argv[1])
 patrol._KEEP_SECONDS = 0.2
 library, local = Library.open(state / "library.db"), Local.open(state / "local.db")

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from catalog.fit import Want, fit
 from catalog.resource import File
-from sync.carry import read_hints
-from sync.explain import PLACES, plan_json, plan_text
-from sync.loads import REQUEST_BYTES, Held, Load, Roads
-from sync.plan import (
+from sync.formats.transport import Member, Offers, Pack, Patch, Torrent, transport_blob
+from sync.updating.carry import read_hints
+from sync.updating.explain import PLACES, plan_json, plan_text
+from sync.updating.loads import REQUEST_BYTES, Held, Load, Roads
+from sync.updating.plan import (
     GROUP_FILES,
     LESSONS,
     OTHER,
@@ -29,7 +30,6 @@ from sync.plan import (
     Step,
     plan_content,
 )
-from sync.transport import Member, Offers, Pack, Patch, Torrent, transport_blob
 
 ROOMY = 1 << 60
 MIB = 1 << 20

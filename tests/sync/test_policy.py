@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from catalog.clock import CHINA
 from catalog.errors import ConfigError
 from catalog.local import Local
-from sync.hours import OnHours, TimedRate, WeekHours, next_start
-from sync.policy import METERED_BUDGET_BYTES, Policy, Reason, Situation, Span, decide, month_of
-from sync.policy_layers import (
+from sync.line.hours import OnHours, TimedRate, WeekHours, next_start
+from sync.line.policy import METERED_BUDGET_BYTES, Policy, Reason, Situation, Span, decide, month_of
+from sync.line.policy_layers import (
     KEYS,
     change_stored,
     combine,

@@ -16,12 +16,12 @@ from catalog.errors import ConfigError, StorageError
 from catalog.manifest import read_manifest
 from catalog.progress import Progress
 from sync import tree
-from sync.accept import pin_root
-from sync.heads import current_head, versions
-from sync.publish import PublishResult, preview, publish
-from sync.release import Release
-from sync.signing import renew
-from sync.trust import LEAST_LEFT, SNAPSHOT_LIFETIME, TARGETS_LIFETIME
+from sync.formats.release import Release
+from sync.publishing.publish import PublishResult, preview, publish
+from sync.trust.heads import current_head, versions
+from sync.trust.metadata import LEAST_LEFT, SNAPSHOT_LIFETIME, TARGETS_LIFETIME
+from sync.trust.pinned import pin_root
+from sync.trust.signing import renew
 
 
 @pytest.fixture

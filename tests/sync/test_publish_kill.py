@@ -20,12 +20,12 @@ from builders import sha256
 from county import NOW, Box, County, DirectoryRoad
 
 from sync import tree
-from sync.heads import current_head, kept_heads
-from sync.release import BundleHead
-from sync.survey import manifest_lines
-from sync.sweep import BLOB_NAME
-from sync.torrentfile import LEAST_BYTES
-from sync.transport import Offer, Pack, Patch, Torrent, read_transport
+from sync.formats.release import BundleHead
+from sync.formats.torrentfile import LEAST_BYTES
+from sync.formats.transport import Offer, Pack, Patch, Torrent, read_transport
+from sync.publishing.survey import manifest_lines
+from sync.publishing.sweep import BLOB_NAME
+from sync.trust.heads import current_head, kept_heads
 
 DRIVER = """
 import os, signal, sys, time
@@ -33,8 +33,8 @@ from datetime import datetime
 from pathlib import Path
 from catalog.blobs import BlobStore
 from catalog.library import Library
-from sync.keys import load_keys
-from sync.publish import publish
+from sync.trust.keys import load_keys
+from sync.publishing.publish import publish
 
 CHANGES = {"open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"}
 state, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])

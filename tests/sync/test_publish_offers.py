@@ -13,13 +13,15 @@ from builders import sha256
 from county import DAY, NOW, County
 
 from catalog.errors import StorageError
-from sync import offering, packs, patches, tree
-from sync.heads import current_head
-from sync.packs import unpack
-from sync.publish import preview
+from sync import tree
+from sync.formats.torrentfile import LEAST_BYTES, read_torrent
+from sync.formats.transport import Offer, Offers, Pack, Patch, Torrent, read_head, read_offers, read_transport
+from sync.parcels import packs, patches
+from sync.parcels.packs import unpack
+from sync.publishing import offering
+from sync.publishing.publish import preview
 from sync.roads.staging import Staging
-from sync.torrentfile import LEAST_BYTES, read_torrent
-from sync.transport import Offer, Offers, Pack, Patch, Torrent, read_head, read_offers, read_transport
+from sync.trust.heads import current_head
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from catalog.errors import RoadError
 from catalog.local import Local
-from sync.rate import METERED, MONTHS_KEPT, Governor, Meter, used_bytes
+from sync.line.rate import METERED, MONTHS_KEPT, Governor, Meter, used_bytes
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import ContentError
-from sync.release import (
+from sync.formats.release import (
     MAX_CATALOG_BYTES,
     MAX_NUMBER,
     BundleHead,

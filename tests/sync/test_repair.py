@@ -18,13 +18,13 @@ from wsgi import address_of
 
 from catalog.blobs import Blob
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.release import TreeFile
-from sync.repair import repair_from
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile, make_torrent
 from sync.roads.road import Done, staged_file
 from sync.roads.staging import SWARM_SUFFIX, Staging
 from sync.serve import published_tree
-from sync.torrentfile import TorrentFile, make_torrent
-from sync.verify import Mend, Pace, VerifyResult, verify
+from sync.updating.repair import repair_from
+from sync.updating.verify import Mend, Pace, VerifyResult, verify
 
 MIB = 1 << 20
 FILM = random.Random(8).randbytes(50 * MIB + 77)
@@ -228,7 +228,7 @@ def test_a_sector_that_cannot_be_read_is_a_bad_piece(
     import errno
     import os
 
-    import sync.repair
+    import sync.updating.repair
 
     real: Callable[[int, int, int], bytes] = os.pread
 
@@ -240,8 +240,8 @@ def test_a_sector_that_cannot_be_read_is_a_bad_piece(
     copy = box.state / "copy"
     source = os.open(box.blobs.path(NAME), os.O_RDONLY)
     with monkeypatch.context() as patch:
-        patch.setattr(sync.repair.os, "pread", bad_sector)
-        sync.repair._copy_readable(source, copy, len(FILM))
+        patch.setattr(sync.updating.repair.os, "pread", bad_sector)
+        sync.updating.repair._copy_readable(source, copy, len(FILM))
     os.close(source)
     bad = torrent.bad_pieces(copy)
     assert sum(part.length_bytes for part in bad) <= MIB and bad[0].start == 7 * MIB

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ContentError, StorageError
-from sync.bencode import Bencoded, decode, encode
-from sync.torrentfile import (
+from sync.formats.bencode import Bencoded, decode, encode
+from sync.formats.torrentfile import (
     MAX_SIZE_BYTES,
     MOST_PIECES,
     TorrentFile,

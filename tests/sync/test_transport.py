@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import ContentError
-from sync.transport import (
+from sync.formats.transport import (
     MAX_PACK_BYTES,
     MAX_PACK_MEMBERS,
     METHODS,

@@ -16,7 +16,7 @@ from syncing_box import SyncingBox
 
 from catalog.errors import ContentError, RoadError
 from sync import tree
-from sync.explain import plan_text
+from sync.updating.explain import plan_text
 
 MIB = 1 << 20
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from catalog.blobs import BlobStore
 from catalog.library import Library
 from catalog.local import Local
-from sync.update import Update, UpdateSettings
+from sync.updating.update import Update, UpdateSettings
 
 state = Path(sys.argv[1])
 library = Library.open(state / "library.db")

@@ -19,13 +19,13 @@ from syncing_box import SyncingBox
 
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.neighbours import Neighbours
-from sync.plan import PACK, PATCH, WHOLE
-from sync.rate import Governor
+from sync.formats.torrentfile import make_torrent
+from sync.line.rate import Governor
 from sync.roads import RoadSettings
 from sync.roads.torrent import Swarm
-from sync.run import UpdateResult
-from sync.torrentfile import make_torrent
+from sync.updating.neighbours import Neighbours
+from sync.updating.plan import PACK, PATCH, WHOLE
+from sync.updating.run import UpdateResult
 
 from .test_daemon import free_port
 

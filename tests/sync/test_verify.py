@@ -14,8 +14,8 @@ from hostile import HostileHub, Misbehaviour
 from syncing_box import QUICK, SyncingBox
 
 from catalog.blobs import Blob
-from sync.repair import repair_from
-from sync.verify import Mend, Pace, VerifyResult, is_whole, verify
+from sync.updating.repair import repair_from
+from sync.updating.verify import Mend, Pace, VerifyResult, is_whole, verify
 
 
 @pytest.fixture

@@ -17,19 +17,20 @@ from catalog.errors import ConfigError
 from catalog.fit import Want, fit
 from catalog.progress import Progress
 from catalog.resource import File
-from sync import packs, patches, tree
-from sync.carry import Carrier
-from sync.loads import Held, Roads
-from sync.neighbours import Neighbours
-from sync.packs import Packable
-from sync.plan import Haul, plan_content
+from sync import tree
+from sync.formats.torrentfile import make_torrent, read_torrent
+from sync.formats.transport import Offers, Pack, Patch, Torrent, transport_blob
+from sync.parcels import packs, patches
+from sync.parcels.packs import Packable
 from sync.roads import RoadSettings
 from sync.roads.road import Missed
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
-from sync.torrentfile import make_torrent, read_torrent
-from sync.transport import Offers, Pack, Patch, Torrent, transport_blob
-from sync.ways import Delivery
+from sync.updating.carry import Carrier
+from sync.updating.loads import Held, Roads
+from sync.updating.neighbours import Neighbours
+from sync.updating.plan import Haul, plan_content
+from sync.updating.ways import Delivery
 
 MIB = 1 << 20
 QUICK = RoadSettings(timeout_seconds=3, retry_pause_seconds=0.02)

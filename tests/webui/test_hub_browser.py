@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from staff_hub import PASSWORD, Staff, StaffHub, county_batch
 from wsgi import stop
 
-from sync.heads import heads
+from sync.trust.heads import heads
 from webui.hub.app import HubApp
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -16,7 +16,7 @@ from staff_hub import Staff, StaffHub, county_batch
 from werkzeug.test import TestResponse
 
 from catalog.local import Local
-from sync.heads import heads
+from sync.trust.heads import heads
 from webui.hub.app import HubApp
 from webui.hub.jobs import CLOSED, DONE, FAILED, RECEIVING, REVIEW, Job
 

@@ -94,7 +94,7 @@ def _text(key: _Key) -> str:
 
 
 def _goes_out(resource: Resource, today: date) -> bool:
-    """Return whether a release takes the record: published, licensed, not past its end (as in `sync.survey`)."""
+    """Return whether a release takes the record: published, licensed, not past its end (as in `sync.publishing.survey`)."""
     return (
         resource.state == "published"
         and resource.licence not in (None, "unknown")

@@ -14,7 +14,7 @@ from wsgi import address_of
 
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.road import RoadSettings, blob_file
 from sync.serve import published_tree
 

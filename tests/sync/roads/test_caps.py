@@ -23,8 +23,8 @@ from catalog.errors import RoadError, ShuxiangError
 from catalog.local import Local
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.rate import Governor, Meter, used_bytes
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
+from sync.line.rate import Governor, Meter, used_bytes
 from sync.roads import road_for
 from sync.roads.road import Missed
 from sync.roads.staging import Staging

@@ -13,7 +13,7 @@ from hostile import HostileHub, Misbehaviour
 from catalog.blobs import Staged, hash_file
 from catalog.errors import RoadError
 from sync import tree
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads import find_tree, road_for
 from sync.roads.road import Missed, RoadSettings, blob_file
 from sync.roads.staging import Staging

@@ -12,7 +12,7 @@ from builders import sha256
 from catalog.blobs import Staged, hash_file
 from catalog.errors import ConfigError, ContentError, RoadError
 from sync import tree
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads import find_tree, road_for
 from sync.roads.road import Missed, blob_file
 from sync.roads.staging import Staging

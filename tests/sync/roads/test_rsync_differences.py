@@ -12,7 +12,7 @@ from builders import sha256
 
 from catalog.blobs import Staged
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.bases import lay_basis
 from sync.roads.road import Missed
 from sync.roads.rsync import RsyncRoad

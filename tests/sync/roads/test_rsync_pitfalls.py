@@ -22,7 +22,7 @@ from catalog.blobs import Staged, hash_file
 from catalog.errors import RoadError
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon, configuration
-from sync.release import TreeFile
+from sync.formats.release import TreeFile
 from sync.roads.road import Batches, RoadSettings, blob_file
 from sync.roads.rsync import RsyncRoad
 from sync.roads.rsync_output import Fetch
@@ -114,7 +114,7 @@ def test_one_file_that_the_daemon_may_not_read_stops_no_other(open_place: Path, 
 KILLED = """
 import sys
 from pathlib import Path
-from sync.rate import Governor
+from sync.line.rate import Governor
 from sync.roads.road import RoadSettings, blob_file
 from sync.roads.rsync import RsyncRoad
 from sync.roads.staging import Staging

@@ -22,7 +22,7 @@ FETCHER = textwrap.dedent("""
     from sync.roads.road import blob_file
     from sync.roads.staging import Staging
     from sync.roads.torrent import Swarm
-    from sync.torrentfile import read_torrent
+    from sync.formats.torrentfile import read_torrent
     from swarms import settings
     torrent = read_torrent(Path(sys.argv[2]).read_bytes())
     file = blob_file(torrent.name, torrent.size_bytes)

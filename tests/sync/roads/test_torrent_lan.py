@@ -24,7 +24,7 @@ MACHINE = textwrap.dedent("""
     from sync.roads.road import blob_file
     from sync.roads.staging import Staging
     from sync.roads.torrent import Swarm, SwarmSettings
-    from sync.torrentfile import read_torrent
+    from sync.formats.torrentfile import read_torrent
     role, metainfo, place = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
     torrent = read_torrent(metainfo.read_bytes())
     settings = SwarmSettings(education_line="open" in role, lan_seconds=3.0, stall_seconds=float(sys.argv[5]))

@@ -16,7 +16,7 @@ from swarms import HERE, LOOPBACK, MIB, NOWHERE, Shared, fetch, fetch_by, seeder
 from wsgi import address_of
 
 from catalog.errors import RoadError
-from sync.rate import Governor
+from sync.line.rate import Governor
 from sync.roads import swarmsettings
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm

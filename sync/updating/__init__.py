@@ -1,0 +1,1 @@
+"""The box's end: the newest release is accepted, planned, fetched, shown, and kept whole."""

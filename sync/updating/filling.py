@@ -1,0 +1,198 @@
+"""The content half of a run: what is missing is planned, room is made for it, it is brought, and the box turns to it.
+
+A kill or a cut may end it anywhere: what came is through the door or lies in staging, and the next run plans anew from
+both. Nothing is deleted that pages use; what nobody needs goes at the end, rows first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from catalog import durable
+from catalog.blobs import BlobStore
+from catalog.errors import ShuxiangError
+from catalog.fit import Fit, Want
+from catalog.library import Library, Reader
+from catalog.local import Local
+from catalog.progress import OnProgress
+from sync import boxfile
+from sync.formats.release import Release
+from sync.formats.transport import Offers
+from sync.roads.staging import Staging
+from sync.updating import content
+from sync.updating.carry import Carrier, worst
+from sync.updating.catalogue import BundleChange
+from sync.updating.content import ContentWishes
+from sync.updating.lessons import lessons_of_these_days
+from sync.updating.loads import Roads
+from sync.updating.plan import BundleDelta, Haul, Plan, missing_files
+from sync.updating.run import SCOPE, SUBSCRIPTIONS, UpdateSettings
+from sync.updating.ways import Arrivals, Delivery
+
+SETTLED = "settled"
+"""Setting of `local.db`: the wishes and the state for which the last plan was carried out whole."""
+
+
+class Filling:
+    """The content half of one run; its counts are true after `fill`, however that ended."""
+
+    def __init__(
+        self,
+        library: Library,
+        blobs: BlobStore,
+        local: Local,
+        trust: Path,
+        settings: UpdateSettings,
+        progress: OnProgress,
+    ) -> None:
+        self.arrivals = Arrivals()
+        self.reused_bytes = 0
+        self.received: Counter[str] = Counter()
+        """Bytes that came by the swarm, by kind."""
+        self.warnings: list[ShuxiangError] = []
+        self._library = library
+        self._blobs = blobs
+        self._local = local
+        self._trust = trust
+        self._settings = settings
+        self._progress = progress
+
+    def fill(
+        self, carrier: Carrier, staging: Staging, release: Release, changed: Sequence[int]
+    ) -> ShuxiangError | None:
+        """Bring what `release` wants here; return what kept it from its end. `changed`: resources that are new."""
+        wishes = self._wishes()
+        number = release.number
+        if self._local.get(SETTLED) == wishes.key(self._library.generation(), number):
+            return None
+        with self._library.reading() as reader:
+            wants = content.wants(reader, self._with_lessons(reader, wishes))
+            fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
+            missing = missing_files(wants, fitted, reader.has)
+            self.reused_bytes += content.held_bytes(reader, wants, set(changed))
+            staging.bases = {new: self._blobs.path(old) for new, old in reader.predecessors().items()}
+        content.set_left_out(self._library, wants, fitted)
+        delivery = Delivery(
+            carrier, staging, self._library, self._blobs, self._progress, self._settings.neighbours
+        )
+        self.arrivals = delivery.arrivals
+        try:
+            self.reused_bytes += delivery.admit_here(missing)
+            haul = self._plan_haul(carrier, staging, release, wants, fitted)
+            self.reused_bytes += haul.begun_bytes
+            missed = delivery.run(haul)
+        except ShuxiangError as error:
+            return error
+        finally:
+            delivery.close()
+            self.received += Counter(delivery.received())
+        content.collect(self._library, self._blobs, fitted, 0, haul.sources() if missed else frozenset())
+        if missed:
+            return worst(one.error for one in missed)
+        self._tidy(staging, haul)
+        if self._library.generation().content_release != number:
+            with self._library.writing() as writer:
+                writer.set_content_release(number)
+        # What does not fit today may fit on another disk tomorrow: only a whole plan is settled.
+        settled = wishes.key(self._library.generation(), number) if fitted.whole else None
+        self._local.put(SETTLED, settled)
+        return None
+
+    def _tidy(self, staging: Staging, haul: Haul) -> None:
+        """Drop what is left of ways that were of no use, and the torrents of packs and patches."""
+        durable.storage(lambda: staging.prune(lambda _: False), staging.directory)
+        if haul.loads:
+            with self._library.writing() as writer:
+                writer.drop_stray_torrents()
+
+    def preview(
+        self,
+        carrier: Carrier,
+        staging: Staging,
+        release: Release,
+        changes: Sequence[BundleChange],
+        gone: Sequence[BundleDelta],
+        sources: tuple[str, ...],
+    ) -> Plan:
+        """Return what a run would do once the catalogue's `changes` were applied."""
+        with self._library.reading() as reader:
+            wishes = self._with_lessons(reader, self._wishes())
+            wants = content.wants_after(reader, wishes, changes, gone)
+            fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
+            return content.plan_of(
+                release.number,
+                reader,
+                wants,
+                fitted,
+                staging,
+                offers=self._offers(release, reader, missing_files(wants, fitted, reader.has)),
+                roads=self._roads(carrier),
+                deltas=(*(change.delta for change in changes), *gone),
+                sources=sources,
+            )
+
+    def _wishes(self) -> ContentWishes:
+        subscriptions, scope, leaves = (
+            self._settings.subscriptions,
+            self._settings.scope,
+            self._settings.leaves,
+        )
+        if leaves and (assigned := boxfile.held(self._local)) is not None:
+            if SUBSCRIPTIONS in leaves and assigned.subscriptions is not None:
+                subscriptions = assigned.bundles
+            if SCOPE in leaves and assigned.scope is not None:
+                scope = assigned.scope
+        return ContentWishes(
+            subscriptions=subscriptions,
+            requests=tuple(request.resource_id for request in self._local.requests()),
+            scope=scope,
+            term=self._settings.term,
+        )
+
+    def _with_lessons(self, reader: Reader, wishes: ContentWishes) -> ContentWishes:
+        """Return `wishes` with what the lessons of these days need: asked only where a plan is made."""
+        return replace(wishes, lessons=lessons_of_these_days(reader, self._local.usage()))
+
+    def _offers(self, release: Release, reader: Reader, missing: Mapping[str, int]) -> Offers:
+        if not missing:
+            return Offers()
+        offers, refused = content.offers_of(release, self._trust, missing, reader.has)
+        self.warnings += refused
+        return offers
+
+    def _roads(self, carrier: Carrier) -> Roads:
+        """Return what this run can travel by. A source in the LAN is as near as anyone in a swarm could be."""
+        road = carrier.first_open()
+        if road is None:
+            return Roads()
+        host = urlsplit(road.address).hostname or ""
+        far = road.name != "directory" and self._settings.road.governor.governs(host)
+        return Roads(first=road.name, swarm=far and self._settings.neighbours is not None)
+
+    def _plan_haul(
+        self, carrier: Carrier, staging: Staging, release: Release, wants: Sequence[Want], fitted: Fit
+    ) -> Haul:
+        """Plan, make room for it, and drop from staging what it does not need."""
+        with self._library.reading() as reader:
+            offers = self._offers(release, reader, missing_files(wants, fitted, reader.has))
+        for _ in range(3):
+            with self._library.reading() as reader:
+                plan = content.plan_of(
+                    release.number, reader, wants, fitted, staging, offers=offers, roads=self._roads(carrier)
+                )
+            room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
+            content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul.sources())
+            if self._blobs.free_bytes() < plan.fetch_bytes + plan.haul.aside_bytes:
+                # What patches and packs need beside the blobs has no room: all comes whole.
+                offers = Offers()
+                continue
+            with self._library.reading() as reader:
+                if all(map(reader.has, plan.haul.sources())):
+                    break
+        durable.storage(lambda: staging.prune(plan.haul.needs().__contains__), staging.directory)
+        self._settings.on_plan(plan)
+        return plan.haul

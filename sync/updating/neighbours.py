@@ -1,0 +1,121 @@
+"""The company that a run keeps: the swarm, joined at the first load that it may carry.
+
+Invariant: a run needs nobody. Without libtorrent, without a free port, without a check-in it goes on by the roads, and
+says so in a warning; nothing here imports libtorrent (`sync.roads.torrent` does, where a run is composed).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from catalog.errors import ConfigError, ContentError, ShuxiangError
+from catalog.library import Library
+from sync.formats.release import TreeFile
+from sync.formats.torrentfile import TorrentFile, read_torrent
+from sync.roads.road import Done, Missed, Progress
+from sync.roads.staging import Staging
+
+LAN = "lan"
+"""The kind of bytes that a neighbour gave."""
+Peer = tuple[str, int]
+
+
+class Swarm(Protocol):
+    """What a delivery needs of `sync.roads.torrent.Swarm`."""
+
+    port: int
+    received: Counter[str]
+
+    def fetch(
+        self,
+        wanted: Sequence[tuple[TreeFile, TorrentFile]],
+        staging: Staging,
+        done: Done,
+        progress: Progress,
+        *,
+        web_seeds: Sequence[str],
+        peers: Sequence[Peer],
+        kept_at: Callable[[str], Path],
+    ) -> list[Missed]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """How a run meets others: `open` joins the swarm (raises `ConfigError` where that is not possible here), `peers`
+    tells whom a check-in names to it."""
+
+    open: Callable[[], Swarm]
+    peers: Callable[[Any], Sequence[Peer]]
+
+
+class Company:
+    """The swarm of one run, if it has one. Close it."""
+
+    def __init__(self, neighbours: Neighbours | None, staging: Staging, library: Library) -> None:
+        self.received: Counter[str] = Counter()
+        """Bytes that came, by kind: "lan", "torrent", "http"."""
+        self._neighbours = neighbours
+        self._staging = staging
+        self._library = library
+        self._swarm: Swarm | None = None
+        self._peers: Sequence[Peer] = ()
+
+    def join(self, warnings: list[ShuxiangError]) -> bool:
+        """Enter the swarm where that was not done yet; return whether we are in. What keeps us out goes to `warnings`."""
+        if self._swarm is None and self._neighbours is not None:
+            neighbours, self._neighbours = self._neighbours, None
+            try:
+                self._swarm = neighbours.open()
+                self.received = self._swarm.received
+                self._peers = neighbours.peers(self._swarm)
+            except ConfigError as error:
+                warnings.append(error)
+        return self._swarm is not None
+
+    def known(self, files: Iterable[TreeFile]) -> list[TreeFile]:
+        """Return those of `files` whose torrents the library has by now."""
+        with self._library.reading() as reader:
+            return [file for file in files if reader.torrent(file.sha256) is not None]
+
+    def fetch(
+        self,
+        files: Sequence[TreeFile],
+        done: Done,
+        progress: Progress,
+        *,
+        web_seeds: Sequence[str],
+        kept_at: Callable[[str], Path],
+    ) -> list[Missed]:
+        """Bring those of `files` whose torrents the library has; see `Swarm.fetch`. What went through is shared on."""
+        assert self._swarm is not None
+        wanted = []
+        with self._library.reading() as reader:
+            for file in files:
+                data = reader.torrent(file.sha256)
+                if data is not None:
+                    with suppress(ContentError):
+                        torrent = read_torrent(data, sha256=file.sha256, size_bytes=file.size_bytes)
+                        wanted.append((file, torrent))
+        if not wanted:
+            return []
+        return self._swarm.fetch(
+            wanted,
+            self._staging,
+            done,
+            progress,
+            web_seeds=web_seeds,
+            peers=self._peers,
+            kept_at=kept_at,
+        )
+
+    def close(self) -> None:
+        """Leave the swarm."""
+        if self._swarm is not None:
+            self._swarm.close()
