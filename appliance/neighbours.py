@@ -28,7 +28,8 @@ def neighbours_of(box: Box, policy: Policy, governor: Governor) -> Neighbours | 
 
     def join() -> Swarm:
         try:
-            from sync.roads.torrent import Swarm, SwarmSettings
+            from sync.roads.swarmsettings import SwarmSettings
+            from sync.roads.torrent import Swarm
         except ImportError as error:
             raise ConfigError("E-TOOL", found="libtorrent") from error
         known = (urlsplit(address).hostname for address in (box.config.hub, *box.config.parents))

@@ -17,7 +17,9 @@ from sync.formats.release import TreeFile
 from sync.formats.torrentfile import TorrentFile, make_torrent
 from sync.roads.road import Missed, blob_file
 from sync.roads.staging import Staging
-from sync.roads.torrent import Peer, Swarm, SwarmSettings
+from sync.roads.swarmfetch import Peer
+from sync.roads.swarmsettings import SwarmSettings
+from sync.roads.torrent import Swarm
 
 MIB = 1 << 20
 HERE = "127.0.0.1"

@@ -31,7 +31,8 @@ def seed_box(
     """Share what this box holds by BitTorrent, until interrupted."""
     from appliance import seeding
     from appliance.box import Box
-    from sync.roads.torrent import Swarm, SwarmSettings
+    from sync.roads.swarmsettings import SwarmSettings
+    from sync.roads.torrent import Swarm
 
     settings = SwarmSettings(
         port=port or 0,
@@ -54,7 +55,8 @@ def seed_hub(call: Call, port: int | None, host: str, upload_rate: int | None) -
     """Share what this hub has published by BitTorrent, until interrupted."""
     from appliance import seeding
     from appliance.hub import Hub
-    from sync.roads.torrent import Swarm, SwarmSettings
+    from sync.roads.swarmsettings import SwarmSettings
+    from sync.roads.torrent import Swarm
 
     with Hub.open(call.state) as opened:
         settings = SwarmSettings(

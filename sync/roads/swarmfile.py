@@ -29,7 +29,7 @@ class SwarmFile:
         self._staging = staging
         self.path = swarm_path(staging, file.sha256)
         plain = staging.path(file.sha256)
-        if _held_bytes(plain) > _held_bytes(self.path):
+        if held_bytes(plain) > held_bytes(self.path):
             durable.move(plain, self.path)
         staging.forget(file.sha256)
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,7 +71,7 @@ def swarm_path(staging: Staging, sha256: str) -> Path:
     return staging.path(sha256 + SWARM_SUFFIX)
 
 
-def _held_bytes(path: Path) -> int:
+def held_bytes(path: Path) -> int:
     """Return how much of a file is on the disk, holes not counted."""
     try:
         found = path.stat()

@@ -27,9 +27,8 @@ from sync.line.network import own_networks
 from sync.roads.road import Done, Missed, Progress
 from sync.roads.staging import Staging
 from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
+from sync.roads.swarmfile import held_bytes
 from sync.roads.swarmsettings import SwarmSettings, addresses_of, free_port, requests_for, session_settings
-
-__all__ = ["Peer", "Swarm", "SwarmSettings"]
 
 LAN, OUTSIDE, WEB = "lan", "torrent", "http"
 _LISTEN_SECONDS, _END_SECONDS = 5.0, 30.0
@@ -222,8 +221,10 @@ class Swarm:
     def download(self, torrent: TorrentFile, path: Path) -> _Download:
         """Begin to collect the pieces of a blob at `path`; those that are there already are found by their hashes."""
         self.forget(torrent.v2)
+        begun_bytes = held_bytes(path)
         handle = self._add(torrent, path, _FLAGS.sequential_download)
         self._downloads[torrent.v2] = download = _Download(self, torrent, handle)
+        download.begun_bytes = begun_bytes
         return download
 
     def wait(self, seconds: float) -> None:
@@ -283,10 +284,7 @@ class Swarm:
         return (WEB if place in self._web else LAN if near else OUTSIDE), near
 
     def _count(self, download: _Download) -> None:
-        """Count what came for a download since the last look, by the kinds that gave it.
-
-        libtorrent tells exactly how much came, and of most blocks who gave them.
-        """
+        """Count what came for a download since the last look, by the kinds that gave it."""
         for (kind, near), count in download.shares():
             self.received[kind] += count
             download.received_bytes += count
@@ -318,7 +316,7 @@ class _Download:
         self.handle = handle
         self.finished = False
         self.failure: OSError | None = None
-        self.unflushed_bytes = self.near_bytes = self.received_bytes = 0
+        self.begun_bytes = self.unflushed_bytes = self.near_bytes = self.received_bytes = 0
         self.kinds: Counter[tuple[str, bool]] = Counter()
         self.asked: Counter[tuple[str, bool]] = Counter()
         self._weights: Counter[tuple[str, bool]] = Counter()
@@ -341,10 +339,12 @@ class _Download:
     def shares(self) -> Iterator[tuple[tuple[str, bool], int]]:
         """Give what came since the last call, by who gave it; nothing as long as that is not known."""
         # Who gave the last blocks is not told when the connection ends before these are written.
-        if self.kinds or (self.asked and not self._weights):
+        if self.kinds or (self.finished and not self._weights):
             self._weights = self.kinds or self.asked
-            self.kinds, self.asked = Counter(), Counter()
-        came = self.handle.status(0).total_payload_download - self._counted_bytes
+            self.kinds = Counter()
+        # The counter runs behind by a tick, and what has finished is looked at for the last time.
+        least = self._torrent.size_bytes - self.begun_bytes if self.finished else 0
+        came = max(self.handle.status(0).total_payload_download, least) - self._counted_bytes
         if not self._weights or came <= 0:
             return
         self._counted_bytes += came

@@ -48,7 +48,8 @@ def write_blobs(folder: Path, count: int, size_bytes: int) -> None:
 def ours(folder: Path) -> dict[str, float]:
     """Share everything in `folder` as a box does."""
     from sync.formats.torrentfile import read_torrent
-    from sync.roads.torrent import Swarm, SwarmSettings
+    from sync.roads.swarmsettings import SwarmSettings
+    from sync.roads.torrent import Swarm
 
     found = {"imported": rss_mb()}
     began = time.process_time()

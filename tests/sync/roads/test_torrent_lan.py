@@ -23,7 +23,8 @@ MACHINE = textwrap.dedent("""
     sys.path[:0] = sys.argv[1].split(":")
     from sync.roads.road import blob_file
     from sync.roads.staging import Staging
-    from sync.roads.torrent import Swarm, SwarmSettings
+    from sync.roads.swarmsettings import SwarmSettings
+    from sync.roads.torrent import Swarm
     from sync.formats.torrentfile import read_torrent
     role, metainfo, place = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
     torrent = read_torrent(metainfo.read_bytes())
