@@ -19,10 +19,10 @@ from catalog.errors import ContentError, RoadError
 from catalog.local import Local
 from sync import tree
 from sync.formats.release import Release
+from sync.trust import metadata as trust
 from sync.trust.accept import Fetch, fetch_head, publish_head, read_head
 from sync.trust.floors import Floors
 from sync.trust.keys import HubKeys, create_keys
-from sync.trust.metadata import metadata as trust
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 RELEASES = 8
