@@ -33,6 +33,7 @@ from sync.roads.staging import Staging
 
 _PORT = 873
 _END_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 0.1
 _METADATA_BYTES = 4 << 20
 # Without a look at sizes and times: an edit may leave both as they were.
 _DIFFERENCES = ("--inplace", "--no-whole-file", "--ignore-times")
@@ -275,10 +276,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for number, seconds in ((signal.SIGTERM, 1.0), (signal.SIGTERM, _END_SECONDS), (signal.SIGKILL, None)):
         if process.poll() is not None:
             break
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _signal(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
+    # It is a child of the program, and where that went at the first signal it would go on alone and write here.
+    if _signal(process.pid, signal.SIGTERM):
+        time.sleep(_LAST_WORDS_SECONDS)
+        _signal(process.pid, signal.SIGKILL)
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def _signal(group: int, number: signal.Signals) -> bool:
+    """Send a signal to a group of processes; return whether it had any."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
