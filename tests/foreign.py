@@ -69,7 +69,7 @@ def client(name: str, blob: Shared, place: Path, *, has_it: bool) -> Iterator[in
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             socket.create_connection((HERE, port), 1).close()

@@ -266,12 +266,12 @@ def running(line: str, machine: str, home: Path) -> Iterator[str]:
             yield address
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 def wait_for(address: str) -> None:
     """Wait until the service answers; it says its address a moment before."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             with urlopen(f"{address}/healthz", timeout=20) as answer:

@@ -5,11 +5,29 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
 # As on a real line: loopback's own segments are 64 kB.
 BUFFER_BYTES, SEGMENT_BYTES = 4 << 10, 1448
+
+
+def burst_bytes(seen: Iterable[tuple[float, int]], bytes_per_second: float) -> float:
+    """Return the most that any stretch of time carried beyond the rate; `seen` is when how many bytes passed.
+
+    No machine's pauses make it larger than what the sender was allowed to do, unlike the rate of a window: where each
+    stretch has at most B bytes too many, ten seconds at a rate R have at most 10 R + B.
+    """
+    most = above = 0.0
+    before: float | None = None
+    for at, count in sorted(seen):
+        if before is not None:
+            above = max(0.0, above - (at - before) * bytes_per_second)
+        before = at
+        above += count
+        most = max(most, above)
+    return most
 
 
 class Wire:
@@ -38,7 +56,11 @@ class Wire:
 
     def down_between(self, first: float, last: float) -> int:
         """Return the bytes that went down between two times of `time.monotonic`."""
-        return sum(count for at, count in self._seen if first <= at < last)
+        return sum(count for _, count in self.seen_between(first, last))
+
+    def seen_between(self, first: float, last: float) -> list[tuple[float, int]]:
+        """Return what went down between two times of `time.monotonic`: when, and how many bytes."""
+        return [(at, count) for at, count in self._seen if first <= at < last]
 
     def close(self) -> None:
         for one in (self._listening, *self._open):

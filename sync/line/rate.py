@@ -1,6 +1,7 @@
 """The one governor of a run: every byte of every road over the shared line passes it.
 
-Invariants: over any ten seconds no more than the rate passes, whatever the number of roads and connections; a byte is
+Invariants: over any ten seconds no more than the rate and a tenth passes (what may come at once after a pause, and
+what a kernel holds ahead, are less than a second of it: `sync.roads.connection`); a byte is
 counted against the month's budget before the next one is asked for, durably in steps, so that a kill costs at most a
 step of the budget and never gives one away. Neighbours are exempt (`sync.line.network`).
 """

@@ -1,19 +1,30 @@
-"""Connections whose kernel buffer is bounded before they connect.
+"""Connections whose kernel buffer is bounded before they connect, and on which more than one thing may be asked ahead.
 
 What a kernel holds at a kill is lost, and what it takes ahead of a rate is a burst on the line: so a buffer holds
 0.6 seconds of its share of the rate, and never more than half a MiB (`SO_RCVBUF` 256 KiB: socket(7), the kernel
 doubles what it is asked for, and holds up to that: measured).
+Answers come in the order of the questions (RFC 9112 §9.3.2): on a long line a question need not wait for the answer
+to the one before it. Invariant: an answer is read to its end before the next one begins, or the connection is closed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
+import io
 import socket
 import ssl
-from typing import Protocol
+import struct
+import termios
+from collections import deque
+from contextlib import suppress
+from typing import NamedTuple, Protocol, cast
+from urllib.parse import quote
 
 RECEIVE_BUFFER_BYTES, LEAST_BUFFER_BYTES = 512 << 10, 16 << 10
 BUFFER_SECONDS = 0.6
+# Where `struct tcp_info` of linux/tcp.h has the smoothed round trip, in microseconds.
+_TCP_INFO_BYTES, _ROUND_TRIP_AT = 104, 68
 
 
 def connections_for(rate: int | None, most: int) -> int:
@@ -41,23 +52,112 @@ class Line(Protocol):
         """Note that so much may come before anything is read; negative when the socket is closed."""
 
 
-class Connection(http.client.HTTPConnection):
-    """A plain connection over `line`."""
+class Asked(NamedTuple):
+    """One question: the file at `path` below the server's root, from `start` (to `last`), unless it has the tag."""
 
-    def __init__(self, host: str, port: int, timeout_seconds: float, line: Line) -> None:
-        super().__init__(host, port, timeout=timeout_seconds)
-        self._line = line
+    path: str
+    start: int = 0
+    last: int | None = None
+    tag: str = ""
+
+
+class Connection:
+    """A connection over `line`, plain or `secure` (TLS, certificates checked). Used by one thread at a time."""
+
+    def __init__(
+        self, host: str, port: int, timeout_seconds: float, line: Line, *, secure: bool = False
+    ) -> None:
+        self.sock: socket.socket | None = None
         self.lent_bytes = 0
+        self.asked: deque[Asked] = deque()
+        """What was asked and has no answer yet, in order."""
+        self.answers = 0
+        """How many answers came since it was opened."""
+        self._host = host
+        self._port = port
+        self._timeout_seconds = timeout_seconds
+        self._line = line
+        self._secure = secure
+        self._stream: _Stream | None = None
+        self._last: http.client.HTTPResponse | None = None
 
     def connect(self) -> None:
+        """Open it; raises `OSError`."""
         self.lent_bytes = self._line.buffer_bytes()
-        self.sock = open_socket(self.host, self.port, self.timeout, self.lent_bytes)
+        self.sock = open_socket(self._host, self._port, self._timeout_seconds, self.lent_bytes)
         self._line.lend(self.lent_bytes)
+        try:
+            if self._secure:
+                context = ssl.create_default_context()
+                self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
+            self._stream = _Stream(cast(io.RawIOBase, self.sock.makefile("rb", buffering=0)))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
+        """Close it, whatever was asked."""
         if self.sock is not None:
-            self._line.lend(-self.lent_bytes)
-        super().close()
+            # What lies unread in the kernel's buffer has passed the line for good.
+            self._line.lend(-max(0, self.lent_bytes - unread_bytes(self.sock)))
+            if self._stream is not None:
+                self._stream.end()
+            self.sock.close()
+        self.sock = self._stream = self._last = None
+        self.asked.clear()
+        self.answers = 0
+
+    def abort(self) -> None:
+        """Wake the thread that waits for an answer; it finds the connection broken."""
+        if (sock := self.sock) is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the next question may be asked on it: it is open, and every answer was read to its end."""
+        return self.sock is not None and not self.asked and not self._is_ending and self._is_read
+
+    def ask(self, asked: Asked) -> None:
+        """Send a question; open the connection where it is not. Raises `OSError`."""
+        if self._is_ending:
+            self.close()
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None
+        lines = [
+            f"GET {quote(asked.path)} HTTP/1.1",
+            f"Host: {self._host_field()}",
+            "Accept-Encoding: identity",
+        ]
+        if asked.start or asked.last is not None:
+            lines.append(f"Range: bytes={asked.start}-{'' if asked.last is None else asked.last}")
+        if asked.tag:
+            lines.append(f"If-None-Match: {asked.tag}")
+        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
+        self.asked.append(asked)
+
+    def answer(self) -> http.client.HTTPResponse:
+        """Return the head of the answer to the first question that has none yet; its body is still to be read.
+
+        Raises `OSError` or `HTTPException` where none comes.
+        """
+        if not self._is_read:
+            raise http.client.CannotSendRequest("the answer before was not read to its end")
+        if self._stream is None or self._is_ending or not self.asked:
+            raise http.client.RemoteDisconnected("the server ended the connection")
+        response = http.client.HTTPResponse(cast(socket.socket, _Answers(self._stream)), method="GET")
+        response.begin()
+        self.asked.popleft()
+        self.answers += 1
+        self._last = response
+        return response
+
+    def shrink(self) -> None:
+        """Let the open socket's buffer follow a rate that has become much lower; what is in it comes first."""
+        if self.sock is not None and self.lent_bytes >= 2 * (wanted := self._line.buffer_bytes()):
+            set_buffer(self.sock, wanted)
+            self.lent_bytes = wanted
 
     def suits(self, more: int, less: int = 2) -> bool:
         """Return whether the buffer of an open socket is neither `more` times too small nor `less` times too large."""
@@ -66,24 +166,63 @@ class Connection(http.client.HTTPConnection):
         wanted = self._line.buffer_bytes()
         return wanted < self.lent_bytes * more and self.lent_bytes < wanted * less
 
-
-class SecureConnection(Connection):
-    """The same over TLS, certificates checked."""
-
-    default_port = http.client.HTTPS_PORT
-
-    def connect(self) -> None:
-        super().connect()
+    def round_trip_seconds(self) -> float:
+        """Return how long a question and its answer take on the way, as the kernel reckons; 0 where it is closed."""
+        if self.sock is None:
+            return 0.0
         try:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
-        except BaseException:
-            self.close()
-            raise
+            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            return float(struct.unpack_from("I", info, _ROUND_TRIP_AT)[0]) / 1e6
+        except (OSError, struct.error):
+            return 0.0
+
+    @property
+    def _is_read(self) -> bool:
+        return self._last is None or self._last.isclosed()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._last is not None and self._last.will_close
+
+    def _host_field(self) -> str:
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        usual = 443 if self._secure else 80
+        return name if self._port == usual else f"{name}:{self._port}"
+
+
+class _Stream(io.BufferedReader):
+    """What comes over a socket: one answer after the other. An answer closes its file at its end; this one stays."""
+
+    def close(self) -> None:
+        """Stay open for the next answer."""
+
+    def end(self) -> None:
+        """Close for good."""
+        super().close()
+
+
+class _Answers:
+    """What `HTTPResponse` takes for a socket: it only asks it for a file."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def makefile(self, _: str) -> _Stream:
+        return self._stream
 
 
 def set_buffer(one: socket.socket, buffer_bytes: int) -> None:
     """Let the kernel hold `buffer_bytes` of what has come and was not read."""
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes // 2)
+
+
+def unread_bytes(one: socket.socket) -> int:
+    """Return how much the kernel holds of what has come (FIONREAD: ioctl_tty(2), tcp(7)); 0 where it is gone."""
+    try:
+        (found,) = struct.unpack("i", fcntl.ioctl(one.fileno(), termios.FIONREAD, bytes(4)))
+    except (OSError, ValueError):
+        return 0
+    return int(found)
 
 
 def open_socket(host: str, port: int, timeout_seconds: float | None, buffer_bytes: int) -> socket.socket:

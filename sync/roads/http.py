@@ -346,6 +346,7 @@ class _Run:
         while remaining and not self.stop.is_set():
             if not connection.suits(4, 1 << 30):
                 break
+            connection.shrink()
             try:
                 data = response.read1(min(self._road._read_bytes(), remaining))
             except _FAILURES as error:

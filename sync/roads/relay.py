@@ -14,7 +14,7 @@ from types import TracebackType
 
 from catalog.errors import RoadError
 from sync.line.rate import Governor
-from sync.roads.connection import buffer_for, open_socket, set_buffer
+from sync.roads.connection import buffer_for, open_socket, set_buffer, unread_bytes
 
 _HEAD_BYTES = 4096
 _READ_BYTES = 64 << 10
@@ -78,10 +78,9 @@ class Relay:
                 self._governor.lend(buffer_bytes)
                 with daemon:
                     program.sendall(_GRANTED)
-                    self._carry_both(program, daemon)
-                self._governor.lend(-buffer_bytes)
+                    self._carry_both(program, daemon, buffer_bytes)
 
-    def _carry_both(self, program: socket.socket, daemon: socket.socket) -> None:
+    def _carry_both(self, program: socket.socket, daemon: socket.socket, buffer_bytes: int) -> None:
         """Carry both ways until either side ends; the programs have their own limits of time."""
         ends = {program, daemon}
         for one in ends:
@@ -91,8 +90,10 @@ class Relay:
         try:
             up = threading.Thread(target=self._up, args=(program, daemon), name="rsync-up", daemon=True)
             up.start()
-            self._down(daemon, program)
+            buffer_bytes = self._down(daemon, program, buffer_bytes)
             up.join()
+            # What lies unread in the kernel's buffer has passed the line for good.
+            self._governor.lend(-max(0, buffer_bytes - unread_bytes(daemon)))
         finally:
             with self._lock:
                 self._open -= ends
@@ -104,8 +105,8 @@ class Relay:
                 daemon.sendall(data)
         _shut(daemon, socket.SHUT_WR)
 
-    def _down(self, daemon: socket.socket, program: socket.socket) -> None:
-        buffer_bytes = 0
+    def _down(self, daemon: socket.socket, program: socket.socket, buffer_bytes: int) -> int:
+        """Carry what comes from the daemon, as the rate allows; return what its buffer holds at the end."""
         with suppress(OSError, RoadError):
             while data := daemon.recv(self._governor.read_bytes(_READ_BYTES)):
                 program.sendall(data)
@@ -114,10 +115,12 @@ class Relay:
                 if wanted != buffer_bytes:
                     # Larger at once, smaller as the kernel gets rid of what it has taken.
                     set_buffer(daemon, wanted)
+                    self._governor.lend(max(0, wanted - buffer_bytes))
                     buffer_bytes = wanted
         # Whatever ended it, both sides are told: the program must not wait for bytes that will not come.
         _shut(program, socket.SHUT_RDWR)
         _shut(daemon, socket.SHUT_RDWR)
+        return buffer_bytes
 
 
 def _shut(one: socket.socket, how: int) -> None:

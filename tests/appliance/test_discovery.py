@@ -83,7 +83,7 @@ class Cable:
         )
         return answer
 
-    def heard_until(self, wanted: object, seconds: float = 20.0) -> list[dict[str, object]]:
+    def heard_until(self, wanted: object, seconds: float = 60.0) -> list[dict[str, object]]:
         """Listen again and again until `wanted(answers)`; bounded."""
         deadline = time.monotonic() + seconds
         while True:
@@ -226,13 +226,13 @@ def test_avahi_sees_what_we_announce(cable: Cable, tmp_path: Path) -> None:
     speaker = cable.spoken("青禾县中心", role="hub")
     bus_daemon = subprocess.Popen(["dbus-daemon", "--nofork", f"--config-file={tmp_path}/bus.conf"])
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (tmp_path / "bus").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         avahi = subprocess.Popen([*inside, daemon], env=environment, stderr=subprocess.DEVNULL)
         try:
             seen = dict.fromkeys(("_shuxiang._tcp", "_http._tcp"), "")
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while not all(BOX_ID in lines for lines in seen.values()) and time.monotonic() < deadline:
                 time.sleep(0.5)
                 for kind in seen:
@@ -275,7 +275,8 @@ def test_discover_is_bounded_and_needs_no_zeroconf_until_called() -> None:
     assert "127.0.0.1" not in local_addresses()
     started = time.monotonic()
     assert isinstance(discover(0.5), list)
-    assert time.monotonic() - started < 5
+    # Half a second was asked for; a busy machine may take some more to begin and to end.
+    assert time.monotonic() - started < 20
     probe = "import sys, appliance.discovery; assert 'zeroconf' not in sys.modules"
     run(sys.executable, "-c", probe)
     assert Announcement(name="书箱", id="a", role="box", version="1", port=1).state == ""

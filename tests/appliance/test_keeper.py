@@ -63,7 +63,7 @@ def running(box: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], dic
     finally:
         process.terminate()
         try:
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             _, errors = process.communicate()
@@ -71,12 +71,12 @@ def running(box: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], dic
 
 
 def status(answer: dict[str, Any]) -> dict[str, Any]:
-    with urlopen(f"{answer['address']}/api/v1/status", timeout=10) as reply:
+    with urlopen(f"{answer['address']}/api/v1/status", timeout=30) as reply:
         found: dict[str, Any] = json.load(reply)
         return found
 
 
-def wait_for(found: Callable[[], Any], seconds: float = 40) -> Any:
+def wait_for(found: Callable[[], Any], seconds: float = 90) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -118,7 +118,8 @@ def test_a_box_syncs_by_itself_and_stops_for_a_pause(hub: Path, tmp_path: Path) 
             # The rate changes while it runs.
             call(box, "box", "policy", "--set", "rate_kb_per_s=0")
             wait_for(lambda: status(answer)["cached"] == 6)
-            assert status(answer)["last_sync"]["result"] == "ok"
+            # The last file is here a moment before the run has ended.
+            wait_for(lambda: status(answer)["last_sync"]["result"] == "ok")
 
 
 def test_outside_its_windows_a_box_waits_for_now(hub: Path, tmp_path: Path) -> None:
@@ -180,14 +181,16 @@ def test_a_loop_that_hangs_is_not_called_alive(tmp_path: Path) -> None:
             listening.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 listening.recv(100)
+            listening.settimeout(30)
             healthy.set()
             assert listening.recv(100) == b"READY=1\nWATCHDOG=1"
             assert listening.recv(100) == b"WATCHDOG=1"
             healthy.clear()
-            time.sleep(0.3)
+            listening.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 while True:
                     listening.recv(100)
+        listening.settimeout(30)
         assert listening.recv(100) == b"STOPPING=1"
 
 
@@ -249,9 +252,9 @@ def test_what_is_shared_follows_the_policy() -> None:
 
 def lesson(answer: dict[str, Any]) -> str:
     """Return the address of a file that a class may play now."""
-    with urlopen(f"{answer['address']}/api/v1/search?cached=1", timeout=10) as reply:
+    with urlopen(f"{answer['address']}/api/v1/search?cached=1", timeout=30) as reply:
         found = json.load(reply)["hits"][0]["id"]
-    with urlopen(f"{answer['address']}/api/v1/resources/{found}", timeout=10) as reply:
+    with urlopen(f"{answer['address']}/api/v1/resources/{found}", timeout=30) as reply:
         path: str = json.load(reply)["files"][0]["url"]
     return f"{answer['address']}{path}"
 
@@ -266,7 +269,7 @@ def test_while_someone_watches_the_line_is_left_alone(hub: Path, tmp_path: Path)
         call(hub, "hub", "publish")
         with running(box) as (_, answer):
             request = Request(lesson(answer), headers={"Range": "bytes=0-99"})
-            with urlopen(request, timeout=10) as reply:
+            with urlopen(request, timeout=30) as reply:
                 assert reply.status == 206
             call(box, "box", "policy", "--set", "windows=", "--set", "rate_kb_per_s=50")
             time.sleep(6)

@@ -113,7 +113,7 @@ def governed(box: Path) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=120)
     assert "Traceback" not in errors
     return process.returncode, said, errors
 

@@ -101,4 +101,5 @@ def test_a_pace_is_kept(tmp_path: Path) -> None:
     blob = Blob(sha256=sha256(bytes(600_000)), size_bytes=600_000)
     started = time.monotonic()
     assert is_whole(path, blob, Pace(500_000))
-    assert 1.0 < time.monotonic() - started < 2.5
+    # It is the lower bound that is kept; a busy machine takes longer.
+    assert 1.0 < time.monotonic() - started < 60

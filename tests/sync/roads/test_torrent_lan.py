@@ -143,7 +143,7 @@ def test_a_neighbour_is_found_without_being_told(lab: Lab, root: Path, tmp_path:
         result = taker.result()
     # The one that shares is silent; it hears who wants, and calls.
     assert result["missed"] == 0 and set(result["received"]) == {"lan"}
-    assert result["seconds"] < 10
+    assert result["seconds"] < 20
 
 
 def test_two_that_want_the_same_share_one_source(lab: Lab, root: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_two_that_want_the_same_share_one_source(lab: Lab, root: Path, tmp_path:
             taker.start()
         results = [taker.result() for taker in takers]
     assert [result["missed"] for result in results] == [0, 0]
-    assert all(result["seconds"] < 30 for result in results)
+    assert all(result["seconds"] < 60 for result in results)
 
 
 @pytest.mark.slow
