@@ -29,7 +29,9 @@ MAX_TARGET_BYTES = 4 << 30
 PIECE_LENGTHS = tuple(
     1 << shift for shift in range(BLOCK_BYTES.bit_length() - 1, MOST_PIECE_BYTES.bit_length())
 )
-METHODS = ("xdelta3", "bsdiff", "zstd")
+INFLATED = "inflate"
+"""Before a method's name: the patch is between inflated forms."""
+METHODS = ("xdelta3", "bsdiff", "zstd", "inflatexdelta3", "inflatebsdiff", "inflatezstd")
 USEFUL_MEMBERS = 3
 """A box uses a pack only where it wants this many of its members."""
 # Packs stand before the patches that tell whether their members are of use; so much of them waits for the answer.

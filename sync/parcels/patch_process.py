@@ -7,16 +7,19 @@ Arguments: the limits (address space, file size, CPU seconds), the folder of `ba
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-_BLOCK_BYTES = 64 << 10
-_LOW_BITS = int.from_bytes(b"\x7f" * _BLOCK_BYTES, "little")
-_HIGH_BITS = int.from_bytes(b"\x80" * _BLOCK_BYTES, "little")
+BLOCK_BYTES = 64 << 10
+"""How much is taken at a time; zlib is fed so at both ends, since what it writes may depend on that."""
+_LOW_BITS = int.from_bytes(b"\x7f" * BLOCK_BYTES, "little")
+_HIGH_BITS = int.from_bytes(b"\x80" * BLOCK_BYTES, "little")
 ZSTD_LEVEL = 19
 ZSTD_WINDOW_LOG = 25
 _BSDIFF_MAGIC = b"BSDIFF40"
@@ -61,10 +64,10 @@ def apply_zstd(source: str, patch: str, target: str) -> None:
     decompressor = ZstdDecompressor(zstd_dict=prefix.as_prefix, options=options)
     with Path(patch).open("rb") as stream, Path(target).open("xb") as out:
         while not decompressor.eof:
-            data = stream.read(_BLOCK_BYTES) if decompressor.needs_input else b""
+            data = stream.read(BLOCK_BYTES) if decompressor.needs_input else b""
             if not data and decompressor.needs_input:
                 raise ValueError("the patch ends too early")
-            out.write(decompressor.decompress(data, max_length=_BLOCK_BYTES))
+            out.write(decompressor.decompress(data, max_length=BLOCK_BYTES))
 
 
 class _Unpacked:
@@ -83,7 +86,7 @@ class _Unpacked:
             data = b""
             if self._decompressor.needs_input:
                 self._stream.seek(self._at)
-                length = _BLOCK_BYTES if self._end is None else min(_BLOCK_BYTES, self._end - self._at)
+                length = BLOCK_BYTES if self._end is None else min(BLOCK_BYTES, self._end - self._at)
                 data = self._stream.read(max(length, 0))
                 self._at += len(data)
             part = self._decompressor.decompress(data, max_length=count)
@@ -118,12 +121,12 @@ def apply_bsdiff(source: str, patch: str, target: str) -> None:
                 raise ValueError("more bytes than the target has")
             left -= add + copy
             while add:
-                count = min(add, _BLOCK_BYTES)
+                count = min(add, BLOCK_BYTES)
                 out.write(_sum(diff.read(count), _old_bytes(old, old_bytes, position, count)))
                 position += count
                 add -= count
             while copy:
-                count = min(copy, _BLOCK_BYTES)
+                count = min(copy, BLOCK_BYTES)
                 out.write(extra.read(count))
                 copy -= count
             position += seek
@@ -150,10 +153,143 @@ def _sum(one: bytes, two: bytes) -> bytes:
     return total.to_bytes(len(one), "little")
 
 
-_WORK: dict[str, Callable[[str, str, str], None]] = {
+MOST_INFLATED_BYTES = 64 << 20
+"""By how much a file may grow where its streams are inflated."""
+MOST_HEAD_BYTES = 1 << 20
+_HEAD_ENTRY = 3
+
+
+class Packer(Protocol):
+    """zlib's compressor."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """Take some bytes and return what is ready."""
+
+    def flush(self) -> bytes:
+        """Return the rest."""
+
+
+def packer(setting: int) -> Packer:
+    """Return a compressor to raw deflate (RFC 1951); `setting` is level and memory level, two digits."""
+    level, memory = divmod(setting, 10)
+    return zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, memory)
+
+
+Places = Sequence[tuple[int, int, int]]
+"""Streams of a file in their order. In a source: bytes since the last one's end, packed bytes, plain bytes. In a
+target's inflated form: bytes since the last one's end, plain bytes, setting."""
+
+
+def head_bytes(source: Places, target: Places) -> bytes:
+    """Return what stands before the patch between two inflated forms: their streams, JSON inside of zlib (RFC 1950)."""
+    lists = {
+        "source": [number for place in source for number in place],
+        "target": [number for place in target for number in place],
+    }
+    return zlib.compress(json.dumps(lists, separators=(",", ":")).encode(), 9)
+
+
+def read_head(stream: BinaryIO) -> tuple[Places, Places]:
+    """Return the streams of source and target, and leave `stream` where the patch between the forms begins.
+
+    Raises `ValueError` where they are malformed or claim to grow by more than `MOST_INFLATED_BYTES`.
+    """
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(stream.read(MOST_HEAD_BYTES), MOST_HEAD_BYTES)
+    if not inflater.eof:
+        raise ValueError("no end of the head")
+    stream.seek(-len(inflater.unused_data), os.SEEK_CUR)
+    fields = json.loads(text)
+    source, target = (list(_places(fields[name])) for name in ("source", "target"))
+    if sum(plain for _, _, plain in source) > MOST_INFLATED_BYTES:
+        raise ValueError("the source grows too much")
+    if sum(plain for _, plain, _ in target) > MOST_INFLATED_BYTES:
+        raise ValueError("the target grows too much")
+    return source, target
+
+
+def _places(numbers: list[int]) -> Iterator[tuple[int, int, int]]:
+    if len(numbers) % _HEAD_ENTRY or not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("no list of streams")
+    yield from zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+
+
+def inflate(source: str, patch: str, form: str, inner: str) -> None:
+    """Write the inflated form of `source` to `form`, and what follows the head of `patch` to `inner`."""
+    with Path(patch).open("rb") as stream:
+        places, _ = read_head(stream)
+        with Path(inner).open("xb") as out:
+            while block := stream.read(BLOCK_BYTES):
+                out.write(block)
+    write_inflated(source, places, form)
+
+
+def write_inflated(source: str, places: Places, form: str) -> None:
+    """Write to `form` the file at `source` with the streams at `places` inflated."""
+    with Path(source).open("rb") as old, Path(form).open("xb") as out:
+        for gap, packed_bytes, plain_bytes in places:
+            _copy(old, gap, out)
+            _inflate(old, packed_bytes, plain_bytes, out)
+        while block := old.read(BLOCK_BYTES):
+            out.write(block)
+
+
+def _inflate(old: BinaryIO, packed_bytes: int, plain_bytes: int, out: BinaryIO) -> None:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest = b""
+    while not inflater.eof:
+        if not rest:
+            rest = old.read(min(BLOCK_BYTES, packed_bytes))
+            packed_bytes -= len(rest)
+            if not rest:
+                raise ValueError("a stream of the source ends too early")
+        plain = inflater.decompress(rest, BLOCK_BYTES)
+        rest = inflater.unconsumed_tail
+        plain_bytes -= len(plain)
+        if plain_bytes < 0:
+            raise ValueError("a stream of the source is longer than it should be")
+        out.write(plain)
+    if plain_bytes or packed_bytes or inflater.unused_data:
+        raise ValueError("a stream of the source has another length")
+
+
+def deflate(form: str, patch: str, target: str) -> None:
+    """Write to `target` the file whose inflated form is `form`, its streams packed as the head of `patch` says."""
+    with Path(patch).open("rb") as stream:
+        _, places = read_head(stream)
+    with Path(form).open("rb") as plain, Path(target).open("xb") as out:
+        for gap, plain_bytes, setting in places:
+            _copy(plain, gap, out)
+            deflater = packer(setting)
+            while plain_bytes:
+                block = _read(plain, min(BLOCK_BYTES, plain_bytes))
+                plain_bytes -= len(block)
+                out.write(deflater.compress(block))
+            out.write(deflater.flush())
+        while block := plain.read(BLOCK_BYTES):
+            out.write(block)
+
+
+def _copy(source: BinaryIO, count: int, out: BinaryIO) -> None:
+    while count:
+        block = _read(source, min(BLOCK_BYTES, count))
+        count -= len(block)
+        out.write(block)
+
+
+def _read(source: BinaryIO, count: int) -> bytes:
+    data = source.read(count)
+    if len(data) != count:
+        raise ValueError("shorter than it should be")
+    return data
+
+
+_WORK: dict[str, Callable[..., None]] = {
     "make-zstd": make_zstd,
     "apply-zstd": apply_zstd,
     "apply-bsdiff": apply_bsdiff,
+    "inflate": inflate,
+    "deflate": deflate,
 }
 
 
