@@ -38,7 +38,9 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A page of results. `facets`: field -> code -> count, each under all other filters. `words`: what is marked.
+    """A page of results in the state `generation`. `facets`: field -> code -> count, each under all other filters.
+
+    `words`: what is marked.
 
     `exact` is false where the total may still count a few documents whose text only nearly matches.
     """
@@ -47,6 +49,7 @@ class Found:
     took_ms: float
     hits: tuple[Hit, ...]
     facets: Mapping[str, Mapping[str, int]]
+    generation: Generation
     words: tuple[str, ...] = ()
     exact: bool = True
 
@@ -106,7 +109,8 @@ class Finder:
         with self._library.reading() as reader:
             generation = reader.generation()
             if not generation.index:
-                return Found(total=0, took_ms=0.0, hits=(), facets={name: {} for name in FACETS})
+                nothing: dict[str, dict[str, int]] = {name: {} for name in FACETS}
+                return Found(total=0, took_ms=0.0, hits=(), facets=nothing, generation=generation)
             request = SearchRequest(
                 text=asked.text,
                 filters=asked.filters,
@@ -123,6 +127,7 @@ class Finder:
             took_ms=round((time.perf_counter() - started) * 1000, 2),
             hits=hits,
             facets=answer.facets,
+            generation=generation,
             words=answer.words,
             exact=answer.exact,
         )

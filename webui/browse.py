@@ -87,7 +87,7 @@ def routes(house: House) -> Blueprint:
             names = [visit.words.label(name, code) for name, code in steps if code != UNSAID]
             return house.page(
                 visit,
-                reader,
+                reader.generation(),
                 "browse.html",
                 at="browse",
                 levels=levels,
@@ -171,7 +171,7 @@ def _book_page(house: House, visit: Visit, reader: Reader, shelf: Shelf) -> Resp
     away = shelf.resources - shelf.cached
     return house.page(
         visit,
-        reader,
+        reader.generation(),
         "book.html",
         at="browse",
         title=title,

@@ -31,10 +31,8 @@ class Guard:
 
     def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page that no cache may keep."""
-        with self._house.library.reading() as reader:
-            response = self._house.page(
-                visit, reader, f"admin/{template}", status=status, at="admin", **values
-            )
+        seen = self._house.library.generation()
+        response = self._house.page(visit, seen, f"admin/{template}", status=status, at="admin", **values)
         response.headers["Cache-Control"] = "no-store"
         return response
 

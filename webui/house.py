@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from catalog.blobs import BlobStore
 from catalog.finder import Finder
-from catalog.library import Library, Reader
+from catalog.library import Generation, Library, Reader
 from catalog.local import Local
 from catalog.scope import EVERYTHING, Scope
 from webui.bookcase import BookCard, Bookcase
@@ -189,13 +189,13 @@ class House:
         return Markup(drawn.render(carry=visit.carry, carry_more=visit.carry_more, **values).strip())
 
     def page(
-        self, visit: Visit, reader: Reader, template: str, *, status: int = 200, at: str = "", **values: Any
+        self, visit: Visit, seen: Generation, template: str, *, status: int = 200, at: str = "", **values: Any
     ) -> Response:
-        """Return the rendered page; `at` names the entry of the navigation that is lit."""
+        """Return the rendered page of the state that was `seen`; `at` names the entry of the navigation that is lit."""
         other = "en" if visit.words.chinese else "zh-CN"
         query = request.query_string.decode("latin-1").split("&")
         kept = [pair for pair in query if pair and not pair.startswith("lang=")]
-        updated = reader.generation().updated_to
+        updated = seen.updated_to
         html = (
             self.environments[visit.language]
             .get_template(template)
@@ -214,18 +214,17 @@ class House:
         return Response(html, status, _HEADERS)
 
     def message(self, told: Told) -> Response:
-        """Return the page that says `told`. Not within `reading()`: it opens a reader of its own."""
+        """Return the page that says `told`."""
         visit = self.visit()
         translate = self.translate[visit.language]
-        with self.library.reading() as reader:
-            return self.page(
-                visit,
-                reader,
-                "message.html",
-                status=told.status,
-                title=translate(told.title),
-                text=translate(told.text),
-            )
+        return self.page(
+            visit,
+            self.library.generation(),
+            "message.html",
+            status=told.status,
+            title=translate(told.title),
+            text=translate(told.text),
+        )
 
 
 def _cover(environment: Environment) -> Callable[[BookCard, str], Markup]:

@@ -6,7 +6,7 @@ Invariant: every state of the search is an address; each link changes one thing 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from html import escape
@@ -41,6 +41,10 @@ _NUMBER = re.compile("[0-9]{1,9}")
 @lru_cache(maxsize=2048)
 def _pair(name: str, value: str) -> str:
     return f"{name}={quote_plus(value)}"
+
+
+# Labels and codes are few, and each page draws dozens of them.
+_html = lru_cache(maxsize=4096)(escape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +82,17 @@ class Asked:
 
     def toggled(self, name: str, code: str) -> str:
         """Return the address with this value added to the filters, or removed where it was on."""
-        if name in self.filters:
-            return self.address(filters={**self.filters, name: self.filters[name] ^ {code}})
-        before, after = self._around
-        return f"{before}{_pair(name, code)}{after}"
+        return self.address(filters={**self.filters, name: self.filters.get(name, frozenset()) ^ {code}})
 
-    @cached_property
-    def _around(self) -> tuple[str, str]:
-        """What stands before and after one more filter: links by the dozen differ in that alone."""
-        after = ("&all=1" if self.everything else "") + ("&cached=1" if self.here else "")
-        return f"/search?{self._words}{'&' if self._words else ''}", after + self.carry
+    def toggles(self, name: str, codes: Iterable[str]) -> list[str]:
+        """Return the address of `toggled` for each of `codes`, as HTML."""
+        if name in self.filters:
+            return [escape(self.toggled(name, code)) for code in codes]
+        # Links by the dozen differ in one pair alone; its place among the other filters is no matter.
+        before = escape(f"/search?{self._words}{'&' if self._words else ''}")
+        after = ("&amp;all=1" if self.everything else "") + ("&amp;cached=1" if self.here else "")
+        after += escape(self.carry)
+        return [f"{before}{_html(_pair(name, code))}{after}" for code in codes]
 
     @cached_property
     def _words(self) -> str:
@@ -117,26 +122,25 @@ def routes(house: House) -> Blueprint:
             page=asked.page,
             per_page=PER_PAGE,
         )
-        with house.library.reading() as reader:
-            return house.page(
-                visit,
-                reader,
-                "search.html",
-                at="search",
-                total=found.total,
-                hits=[
-                    card(hit.entry, visit.words, title=hit.title_html, excerpt=hit.excerpt_html)
-                    for hit in found.hits
-                ],
-                facets=_facets(found.facets, asked, visit, translate),
-                chips=_chips(asked, visit, translate),
-                only_here="" if asked.here else asked.address(here=True),
-                clear=asked.address(filters={}, here=False),
-                scope_note=bool(scope) and not asked.everything,
-                everything=asked.address(everything=True),
-                scope_back=asked.address(everything=False) if scope and asked.everything else "",
-                pages=page_links(asked, found.total),
-            )
+        return house.page(
+            visit,
+            found.generation,
+            "search.html",
+            at="search",
+            total=found.total,
+            hits=[
+                card(hit.entry, visit.words, title=hit.title_html, excerpt=hit.excerpt_html)
+                for hit in found.hits
+            ],
+            facets=_facets(found.facets, asked, visit, translate),
+            chips=_chips(asked, visit, translate),
+            only_here="" if asked.here else asked.address(here=True),
+            clear=asked.address(filters={}, here=False),
+            scope_note=bool(scope) and not asked.everything,
+            everything=asked.address(everything=True),
+            scope_back=asked.address(everything=False) if scope and asked.everything else "",
+            pages=page_links(asked, found.total),
+        )
 
     return blueprint
 
@@ -175,14 +179,16 @@ def _facets(
         codes = {code: count for code, count in counts.get(name, {}).items() if count or code in chosen}
         if len(codes) < 2 and not chosen:
             continue
-        shown = chosen.union(sorted(codes, key=lambda code: -codes[code])[:OPTIONS_SHOWN])
+        in_order = codes_in_order(name, codes)
+        first = in_order
+        if len(codes) > OPTIONS_SHOWN:
+            first = sorted(codes, key=codes.__getitem__, reverse=True)[:OPTIONS_SHOWN]
+        shown = chosen.union(first)
         drawn: tuple[list[str], list[str]] = [], []
-        for code in codes_in_order(name, codes):
+        for code, link in zip(in_order, asked.toggles(name, in_order), strict=True):
             mark = ' class="on"' if code in chosen else ""
-            label = escape(visit.words.label(name, code))
-            drawn[code not in shown].append(
-                f'<a{mark} href="{escape(asked.toggled(name, code))}">{label}<i>{codes[code]}</i></a>'
-            )
+            label = _html(visit.words.label(name, code))
+            drawn[code not in shown].append(f'<a{mark} href="{link}">{label}<i>{codes[code]}</i></a>')
         options, rest = ("".join(part) for part in drawn)
         facets.append(Facet(name=translate(title), options=Markup(options), rest=Markup(rest)))
     return facets

@@ -54,7 +54,7 @@ def routes(house: House) -> Blueprint:
             arrived = newest[0].arrived.date() if newest and newest[0].arrived else None
             return house.page(
                 visit,
-                reader,
+                reader.generation(),
                 "today.html",
                 at="today",
                 day=visit.words.day(day),

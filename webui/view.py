@@ -82,7 +82,7 @@ def routes(house: House) -> Blueprint:
             last = number == len(pages)
             return house.page(
                 visit,
-                reader,
+                reader.generation(),
                 "leaf.html",
                 title=entry.resource.title,
                 number=number,
@@ -145,7 +145,7 @@ def _page(house: House, visit: Visit, reader: Reader, entry: Entry) -> Response:
     summary = (words.label("kind", resource.kind), words.extent(resource))
     return house.page(
         visit,
-        reader,
+        reader.generation(),
         "resource.html",
         r=resource,
         entry=entry,

@@ -24,13 +24,16 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._generation: Generation | None = None
 
     # -- state ---------------------------------------------------------------------------------------------------
 
     def generation(self) -> Generation:
         """Return the counters of this state."""
-        values: dict[str, Any] = dict(self._db.execute("SELECT name, value FROM state"))
-        return Generation(**values)
+        if self._generation is None:
+            values: dict[str, Any] = dict(self._db.execute("SELECT name, value FROM state"))
+            self._generation = Generation(**values)
+        return self._generation
 
     def counts(self) -> Counts:
         """Return how many resources the catalogue has and how many are wholly here."""

@@ -6,13 +6,14 @@ Invariant: the result is the text (or a cut of it) escaped, and its only tags ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from html import escape
 
 from catalog.search.language import WORD_CHARACTER, fold_text, runs
 
 _ELLIPSIS = "…"
+_SPECIAL = "&<>\"'"
 # No text of a record has it (`E-RECORD`), no word goes over it.
 _BETWEEN = "\x00"
 
@@ -22,7 +23,7 @@ def highlight(text: str, words: tuple[str, ...], *, limit: int | None = None) ->
 
     Chinese is marked where it stands; a word of letters or digits is marked whole, also where it only starts so.
     """
-    return _marked(text, find_words(text, words), limit)
+    return _marked(text, find_words(text, words), limit, say=_sayer(text))
 
 
 def highlight_hit(title: str, parts: Sequence[str], words: tuple[str, ...], *, limit: int) -> tuple[str, str]:
@@ -40,13 +41,16 @@ def highlight_hit(title: str, parts: Sequence[str], words: tuple[str, ...], *, l
     text = joined[start:].partition(_BETWEEN)[0]
     end = start + len(text)
     inside = [(left - start, right - start) for left, right in rest if right <= end]
-    return _marked(title, titled, None), _marked(text, inside, limit)
+    say = _sayer(joined)
+    return _marked(title, titled, None, say=say), _marked(text, inside, limit, say=say)
 
 
 def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return the stretches of `text` that `words` (folded) cover, ascending and apart from each other."""
-    folded, origin = _fold_with_origin(text)
     patterns = _patterns(words)
+    if not patterns:
+        return []
+    folded, origin = _fold_with_origin(text)
     covered = [match.span() for pattern in patterns for match in pattern.finditer(folded)]
     if len(patterns) > 1:
         covered.sort()
@@ -61,9 +65,12 @@ def find_words(text: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     return [(origin[left], origin[right - 1] + 1) for left, right in merged]
 
 
-def _marked(text: str, spans: list[tuple[int, int]], limit: int | None) -> str:
-    # Most texts have nothing to escape.
-    say = str if escape(text) == text else escape
+def _sayer(text: str) -> Callable[[str], str]:
+    """Return what makes HTML of any part of `text`: most have nothing to escape, and five looks are quick."""
+    return escape if any(special in text for special in _SPECIAL) else str
+
+
+def _marked(text: str, spans: list[tuple[int, int]], limit: int | None, *, say: Callable[[str], str]) -> str:
     start, end = 0, len(text)
     if not spans and (limit is None or end <= limit):
         return say(text)
