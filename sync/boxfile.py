@@ -29,7 +29,7 @@ from catalog.scope import Scope
 from sync import tree
 from sync.line.policy_layers import Layer, read_layer
 from sync.roads import Road
-from sync.roads.http import HttpRoad
+from sync.roads.http import HttpRoad, SmallFile
 from sync.trust.heads import read_time, write_time
 from sync.trust.keys import HubKeys
 
@@ -197,6 +197,12 @@ def _apply_scope(local: Local, assignment: Assignment) -> None:
     given, assigned_scope = local.get(SCOPE_GIVEN), assignment.scope.to_json()
     if assigned_scope != given and local.get(SCOPE) in (None, given):
         local.put_all({SCOPE: assigned_scope, SCOPE_GIVEN: assigned_scope})
+
+
+def asked_of(address: str, local: Local, box_id: str) -> SmallFile:
+    """Return what `take` asks the tree at `address` for: it may be asked for ahead."""
+    tags = dict((local.get(BOX_FILE) or {}).get("tags", {}))
+    return SmallFile(tree.box_path(box_id), MAX_BYTES, tags.get(address, ""))
 
 
 def _fetch(road: Road, path: str, tag: str) -> tuple[bytes | None, str]:

@@ -60,7 +60,11 @@ class Road(Protocol):
 
     name: str
     address: str
-    received_bytes: int
+
+    @property
+    def received_bytes(self) -> int:
+        """What has come over it, in bytes."""
+        ...
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file of the tree.

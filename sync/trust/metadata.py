@@ -26,6 +26,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from catalog.errors import ConfigError
 from sync.tree import CATALOG_TARGET
+from sync.trust.ahead import AHEAD, Ahead
 from sync.trust.heads import SIGNED_AT, write_time
 from sync.trust.keys import ONLINE_ROLES, HubKeys
 
@@ -79,14 +80,25 @@ def sign_snapshot(keys: HubKeys, version: int, targets: bytes, targets_version: 
 
 
 def sign_timestamp(
-    keys: HubKeys, version: int, snapshot: bytes, snapshot_version: int, now: datetime
+    keys: HubKeys,
+    version: int,
+    snapshot: bytes,
+    snapshot_version: int,
+    now: datetime,
+    ahead: Ahead | None = None,
 ) -> bytes:
-    """Return timestamp metadata that names the snapshot metadata `snapshot` and says when it was signed."""
+    """Return timestamp metadata that names the snapshot metadata `snapshot` and says when it was signed.
+
+    `ahead`: what the snapshot leads to, for a box to ask for at once.
+    """
+    fields: dict[str, Any] = {SIGNED_AT: write_time(now)}
+    if ahead is not None:
+        fields[AHEAD] = ahead.to_json()
     signed = Timestamp(
         version=version,
         expires=_end(now, TIMESTAMP_LIFETIME),
         snapshot_meta=_meta_file(snapshot, snapshot_version),
-        unrecognized_fields={SIGNED_AT: write_time(now)},
+        unrecognized_fields=fields,
     )
     return _sign(Metadata(signed), keys.timestamp)
 

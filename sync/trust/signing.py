@@ -7,6 +7,7 @@ since boxes would keep that time for ever.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from catalog.clock import is_plausible
 from catalog.durable import storage, write_file
 from catalog.errors import ConfigError
 from sync import tree
+from sync.trust.ahead import Ahead
 from sync.trust.heads import CurrentHead, current_head, read_time, signed_part, versions, write_time
 from sync.trust.keys import HubKeys
 from sync.trust.metadata import LEAST_LEFT, sign_snapshot, sign_targets, sign_timestamp
@@ -58,7 +60,7 @@ def renew(public: Path, keys: HubKeys, now: datetime) -> bool:
             catalog=(public / tree.catalog_path(head.head.catalog_sha256)).read_bytes(),
         )
     elif _left(public, tree.snapshot_path(head.head.snapshot), now) < LEAST_LEFT:
-        _sign(public, keys, head, now, targets=head.head.targets)
+        _sign(public, keys, head, now)
     elif now - head.signed_at >= TIMESTAMP_AGE or head.expires - now < LEAST_LEFT:
         _sign(public, keys, head, now, snapshot=head.head.snapshot)
     else:
@@ -73,11 +75,14 @@ def _sign(
     now: datetime,
     *,
     catalog: bytes | None = None,
-    targets: int = 0,
     snapshot: int = 0,
 ) -> None:
-    """Sign from the lowest role that changes up: `catalog` new, or the `targets` or `snapshot` version that stays."""
-    if catalog is not None:
+    """Sign from the lowest role that changes up: a new `catalog`, else a new snapshot, else for the `snapshot` given."""
+    if catalog is None:
+        assert head is not None
+        catalog_sha256, targets = head.head.catalog_sha256, head.head.targets
+    else:
+        catalog_sha256 = hashlib.sha256(catalog).hexdigest()
         targets = max(versions(public, "targets"), default=0) + 1
         _write(public, tree.targets_path(targets), sign_targets(keys, targets, catalog, now))
     if not snapshot:
@@ -86,7 +91,8 @@ def _sign(
         _write(public, tree.snapshot_path(snapshot), sign_snapshot(keys, snapshot, signed, targets, now))
     signed = (public / tree.snapshot_path(snapshot)).read_bytes()
     version = head.timestamp + 1 if head else 1
-    _write(public, tree.TIMESTAMP, sign_timestamp(keys, version, signed, snapshot, now))
+    ahead = Ahead(targets=targets, catalog_sha256=catalog_sha256)
+    _write(public, tree.TIMESTAMP, sign_timestamp(keys, version, signed, snapshot, now, ahead))
 
 
 def _write(public: Path, path: str, data: bytes) -> None:

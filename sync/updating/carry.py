@@ -27,7 +27,7 @@ Door = Callable[[list[Staged]], list[Refusal]]
 TREES = "trees"
 """Setting of `local.db`: for each source the address below which its tree was found."""
 MAX_HINTS = 16
-_MAX_HINT_BYTES = 64 << 10
+MAX_HINT_BYTES = 64 << 10
 _PASSES = 2
 # A hint is unsigned: it may send us to another server, never to our own disk.
 _HINT_SCHEMES = ("http", "https", "rsync")
@@ -208,7 +208,7 @@ class Carrier:
         known = {source.address for source in self.sources}
         for source in tuple(self.sources):
             try:
-                data = source.road().read(tree.ROADS, _MAX_HINT_BYTES) if source.failure is None else b""
+                data = source.road().read(tree.ROADS, MAX_HINT_BYTES) if source.failure is None else b""
             except (RoadError, ContentError, ConfigError):
                 continue
             for address in read_hints(data, host=urlsplit(source.address).hostname):

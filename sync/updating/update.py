@@ -27,15 +27,16 @@ from catalog.errors import ContentError, RoadError, ShuxiangError
 from catalog.library import Library
 from catalog.local import Local
 from catalog.progress import OnProgress, Progress, silent
-from sync import boxfile
+from sync import boxfile, tree
 from sync.formats.release import BundleHead, TreeFile
-from sync.roads.road import Missed
+from sync.roads.http import SmallFile
+from sync.roads.road import Missed, Road
 from sync.roads.staging import Staging
 from sync.trust.accept import AcceptedHead, fetch_head, publish_head
 from sync.trust.floors import Floors
 from sync.trust.polling import Polling
 from sync.updating import catalogue
-from sync.updating.carry import Carrier, Source, worst
+from sync.updating.carry import MAX_HINT_BYTES, Carrier, Source, worst
 from sync.updating.filling import Filling
 from sync.updating.manifest_door import ManifestChange, ManifestDoor
 from sync.updating.manifests import manifest_lines
@@ -151,7 +152,7 @@ class Update:
             road = source.road() if attempt == 1 else source.look_again()
             try:
                 head = fetch_head(
-                    Polling(road, self._trust, self._local),
+                    self._polling(road),
                     fingerprint=self._settings.fingerprint,
                     trust_dir=self._trust,
                     staging_dir=self._blobs.staging,
@@ -168,6 +169,13 @@ class Update:
                 )
             return head
         raise AssertionError("two attempts end above")
+
+    def _polling(self, road: Road) -> Polling:
+        """Return how the head is asked for over `road`: in as few round trips as can be."""
+        box_id = self._settings.box_id
+        own = [boxfile.asked_of(road.address, self._local, box_id)] if box_id else []
+        hints = [SmallFile(tree.ROADS, MAX_HINT_BYTES)] if self._settings.hints else []
+        return Polling(road, self._trust, self._local, beside=own, after=hints)
 
     def _take_own_file(self, carrier: Carrier, head: AcceptedHead, now: datetime) -> None:
         """Take what the hub assigns to this box from the sources that are open; a refusal is a warning."""

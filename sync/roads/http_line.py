@@ -1,0 +1,165 @@
+"""One server as the HTTP road knows it: its address, the connections kept to it, the rate, and what came from it.
+
+Connections are opened once and kept for the whole run, so that a round trip is paid once. Invariant: a connection
+that is kept here is free: no question is open on it, and every answer was read to its end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import suppress
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from catalog.errors import ConfigError, RoadError
+from sync.roads.connection import Asked, Connection, buffer_for, connections_for
+from sync.roads.road import RoadSettings
+
+READ_BYTES = 128 << 10
+FAILURES = (OSError, http.client.HTTPException)
+LONG_SECONDS = 0.15
+"""From this round trip on a line is long: what is on the way is more than one connection's buffer takes."""
+MOST_KEPT = 8
+
+
+class HttpLine:
+    """The connections of one road to the tree below `address`. Thread-safe."""
+
+    def __init__(self, address: str, settings: RoadSettings) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("E-CONFIG", where=address, expected="http://HOST[:PORT]/…")
+        self.address = address if address.endswith("/") else address + "/"
+        self.settings = settings
+        self.received_bytes = 0
+        self.asks_ahead = True
+        """Whether the server answers what is asked before its last answer came; until it is seen not to."""
+        self._secure = parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._secure else 80)
+        self._base = parts.path.rstrip("/")
+        self._lock = threading.Lock()
+        self._kept: list[Connection] = []
+        self._opening: list[threading.Thread] = []
+        self._closed = False
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def take(self) -> Connection:
+        """Return a connection for one thread, one that is open where there is one."""
+        with self._lock:
+            if self._kept:
+                return self._kept.pop()
+        return self._new()
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for the next one who takes one, if it is free."""
+        with self._lock:
+            if connection.is_free and len(self._kept) < MOST_KEPT and not self._closed:
+                self._kept.append(connection)
+                return
+        connection.close()
+
+    def open_ahead(self, count: int) -> None:
+        """Begin to open so many connections: by the time they are wanted the round trip that it takes is over."""
+        with self._lock:
+            missing = min(count, self.connections()) - len(self._kept) - len(self._opening)
+        for _ in range(missing):
+            thread = threading.Thread(target=self._open_one, name="http-open", daemon=True)
+            self._opening.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        with self._lock:
+            self._closed = True
+            kept, self._kept = self._kept, []
+        for connection in kept:
+            connection.close()
+        # What is still being opened closes itself.
+        self._opening.clear()
+
+    def connections(self) -> int:
+        """Return over how many connections to fetch."""
+        return connections_for(self._rate(), self.settings.connections)
+
+    def buffer_bytes(self) -> int:
+        """See `Line.buffer_bytes`."""
+        return buffer_for(self._rate(), self.connections())
+
+    def lend(self, count: int) -> None:
+        """See `Line.lend`."""
+        if self.governed:
+            self.settings.governor.lend(count)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a rate holds for this line now."""
+        return self._rate() is not None
+
+    def _new(self) -> Connection:
+        return Connection(self._host, self._port, self.settings.timeout_seconds, self, secure=self._secure)
+
+    def _open_one(self) -> None:
+        connection = self._new()
+        with suppress(OSError):
+            connection.connect()
+        self.give(connection)
+
+    # -- what passes -----------------------------------------------------------------------------------------------
+
+    def asked(self, path: str, start: int = 0, last: int | None = None, tag: str = "") -> Asked:
+        """Return the question for the file at `path` of the tree."""
+        return Asked(f"{self._base}/{path}", start, last, tag)
+
+    def answer(self, connection: Connection, question: Asked) -> http.client.HTTPResponse:
+        """Return the head of the answer to `question`, which may have been asked before. Raises `FAILURES`."""
+        if connection.asked and connection.asked[0] != question:
+            connection.close()
+        if not connection.asked:
+            connection.ask(question)
+        try:
+            return connection.answer()
+        except FAILURES:
+            if len(connection.asked) > 1:
+                # Whoever stands between may not like it; the rest of the run asks one by one.
+                self.asks_ahead = False
+            raise
+
+    def check(self) -> None:
+        """Raise where nothing more may come over this road: before something is asked for."""
+        self.settings.governor.check(lan=not self.governed)
+
+    def received(self, count: int) -> None:
+        """Count bytes that have come, and wait until the next may come."""
+        with self._lock:
+            self.received_bytes += count
+        if self.governed:
+            self.settings.governor.take(count)
+        else:
+            self.settings.governor.check(lan=True)
+
+    def read_bytes(self) -> int:
+        """Return how much one reading takes."""
+        return self.settings.governor.read_bytes(READ_BYTES) if self.governed else READ_BYTES
+
+    def down(self, error: Exception | None, path: str = "") -> RoadError:
+        """Return what a failure of the line means."""
+        interrupted = isinstance(error, TimeoutError | http.client.HTTPException | ConnectionResetError)
+        code = "E-ROAD-SHORT" if interrupted else "E-ROAD"
+        return RoadError(code, where=self.address + path, found=_words(error))
+
+    @cached_property
+    def governed(self) -> bool:
+        """Whether what comes from here passes the governor: a neighbour's bytes do not."""
+        return self.settings.governor.governs(self._host)
+
+    def _rate(self) -> int | None:
+        return self.settings.governor.bytes_per_second if self.governed else None
+
+
+def _words(error: Exception | None) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__} {error}".strip()[:160]
