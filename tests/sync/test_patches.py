@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from backports.zstd import ZstdCompressor
-from bench.edits import EDITS, corrected_script, typo
+from bench.edits import EDITS, corrected_script, word
 from builders import sha256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,15 +83,15 @@ def test_edited_course_files_travel_as_patches(name: str, tmp_path: Path) -> Non
     assert made.patch.file == transport_blob(sha256(made.path.read_bytes()), made.path.stat().st_size)
     assert (made.patch.source, made.patch.target) == (sha256(before), sha256(after))
     assert (made.patch.target_bytes, made.patch.release) == (len(after), 4)
-    # A new picture of 90 kB must travel; anything else is a matter of some kilobytes.
-    assert made.patch.file.size_bytes < (95_000 if name == "new_picture" else 40_000)
+    # A new picture of 90 kB must travel; anything else is a matter of a few kilobytes.
+    assert made.patch.file.size_bytes < (95_000 if name == "picture" else 5_000)
     assert applied(made, tmp_path) == after
     # Nothing of the losers, nothing half done.
     assert {path.name for path in tmp_path.iterdir()} == {"before", "after", "made", made.path.name}
 
 
 def test_the_same_patch_is_made_again(tmp_path: Path) -> None:
-    before, after = typo(3)
+    before, after = word(3)
     found = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -142,7 +142,7 @@ def test_only_xdelta3_goes_beyond_sixteen_megabytes(tmp_path: Path) -> None:
 def test_a_method_that_is_not_installed_does_not_compete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, after = typo(3)
+    before, after = word(3)
     with_all = made_of(before, after, tmp_path)
     assert with_all is not None and with_all.patch.method == "inflatexdelta3" and len(usable_methods()) == 6
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from bench.edits import corrected_script, package
+from bench.course_files import package
+from bench.edits import corrected_script
 from builders import sha256
 from county import DAY, NOW, County
 
