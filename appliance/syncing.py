@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from appliance.box import SCOPE, Box
@@ -22,7 +21,6 @@ from catalog.errors import RoadError, ShuxiangError
 from catalog.local import Local, SyncRun
 from catalog.progress import OnProgress, both, silent
 from catalog.scope import EVERYTHING, Scope
-from sync.export import ExportResult, export
 from sync.line.policy import Policy
 from sync.line.rate import Governor, used_bytes
 from sync.roads import RoadSettings
@@ -191,12 +189,6 @@ def measured_rate(local: Local) -> int | None:
             bytes_in_all += fetched
             seconds_in_all += seconds
     return round(bytes_in_all / seconds_in_all) if seconds_in_all else None
-
-
-def run_export(box: Box, directory: Path, progress: OnProgress = silent) -> ExportResult:
-    """Write what the box holds as a tree into `directory`."""
-    with locked(box.directory, "export") as hold:
-        return export(box.library, box.blobs, box.trust, directory, both(progress, hold.show))
 
 
 def run_reindex(box: Box, progress: OnProgress = silent) -> int:

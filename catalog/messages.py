@@ -1,17 +1,19 @@
 """The words of every refusal: code -> exit status, what is wrong, what to do, in both languages.
 
 Exit status: 2 usage, 3 config, 4 doctor, 10-19 content refused, 20-29 storage, 30-39 road (try later). Findings of an
-ingest have exit status 0 and stand in `catalog.finding_messages`.
+ingest have exit status 0 and stand in `catalog.finding_messages`; what is said of sticks in `catalog.stick_messages`.
 """
 
 from __future__ import annotations
 
 from catalog.finding_messages import FINDINGS
 from catalog.message import Message
+from catalog.stick_messages import STICKS
 
 __all__ = ["MESSAGES", "Message"]
 
 MESSAGES: dict[str, Message] = FINDINGS | {
+    **STICKS,
     "E-USAGE": Message(2, "命令写法不对", "wrong usage", "请看 --help", "see --help"),
     "E-STATE-EXISTS": Message(
         3,
@@ -54,6 +56,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "there is no such bundle",
         "用 box status 或 hub bundle list 查看",
         "see box status or hub bundle list",
+    ),
+    "E-BOX": Message(
+        3,
+        "县中心没有给这台书箱分配过",
+        "this hub has assigned nothing to the box",
+        "先用 hub assign 分配，或用 --bundle 指定资源包",
+        "hub assign first, or name bundles with --bundle",
     ),
     "E-PORT": Message(3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"),
     "E-BUNDLE-EXISTS": Message(

@@ -16,6 +16,10 @@ ROADS = "roads.json"
 CATALOG_TARGET = "catalog.json"
 """The only TUF target; its file stands at `catalog_path(sha256)`."""
 ZST_SUFFIX = ".zst"
+EXPORTING = "exporting.txt"
+"""Stands at the root of a stick while it is being written; found there later: the writing was cut."""
+PACKS = "packs"
+"""The folder of a stick's packs."""
 
 _NUMBER = r"[1-9][0-9]{0,9}"
 _DIGEST = r"[0-9a-f]{64}"
@@ -30,15 +34,17 @@ _PATTERNS = {
     "manifest": rf"targets/bundles/(?P<sha256>{_DIGEST})\.(?P<id>{_BUNDLE})\.jsonl(?P<zst>\.zst)?",
     "box": r"boxes/(?P<id>[0-9a-f]{32})\.json",
     "roads": r"roads\.json",
+    "pack": rf"packs/(?P<sha256>{_DIGEST})\.pack",
 }
 _NAMES = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
-_BLOB = re.compile(rf"blobs/(?P<fan>[0-9a-f]{{2}})/(?P<sha256>{_DIGEST})")
+_BLOB = re.compile(rf"blobs/(?P<fan>[0-9a-f]{{2}})/(?P<sha256>{_DIGEST})(?P<part>\.[1-9][0-9]{{0,3}})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeName:
     """What a path in a tree names: `kind` is root, timestamp, snapshot, targets, catalog, manifest, transport, box,
-    roads or blob; `version`, `sha256` and `id` (of a bundle or box) are set where the path carries them."""
+    roads, blob, and on a stick part or pack; `version` (of a part: its number), `sha256` and `id` (of a bundle or box)
+    are set where the path carries them."""
 
     kind: str
     version: int | None = None
@@ -82,6 +88,16 @@ def blob_path(sha256: str) -> str:
     return f"blobs/{sha256[:2]}/{sha256}"
 
 
+def part_path(sha256: str, number: int) -> str:
+    """Return the path of part `number` (from 1) of a blob that is too long for one file of a stick."""
+    return f"{blob_path(sha256)}.{number}"
+
+
+def pack_path(sha256: str) -> str:
+    """Return the path of the stick's pack whose index has the hash `sha256`."""
+    return f"{PACKS}/{sha256}.pack"
+
+
 def box_path(box_id: str) -> str:
     """Return the path of the file that carries the settings of the box `box_id`."""
     return f"boxes/{box_id}.json"
@@ -90,8 +106,12 @@ def box_path(box_id: str) -> str:
 def parse(path: str) -> TreeName | None:
     """Return what `path` (relative, with `/`) names in a tree, or None where a tree has no such name."""
     if match := _BLOB.fullmatch(path):
-        sha256 = match["sha256"]
-        return TreeName(kind="blob", sha256=sha256) if sha256.startswith(match["fan"]) else None
+        sha256, part = match["sha256"], match["part"]
+        if not sha256.startswith(match["fan"]):
+            return None
+        if part:
+            return TreeName(kind="part", sha256=sha256, version=int(part[1:]))
+        return TreeName(kind="blob", sha256=sha256)
     for kind, pattern in _NAMES.items():
         if match := pattern.fullmatch(path):
             parts = match.groupdict()

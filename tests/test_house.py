@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "parcels": {"formats", "roads"},
     "publishing": {"formats", "trust", "parcels"},
     "updating": {"formats", "line", "roads", "trust", "parcels"},
+    "exporting": {"formats", "roads", "trust", "updating"},
 }
 LIMIT_LINES = 400
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}

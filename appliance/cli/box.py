@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from appliance import state
 from appliance.box import ALL, Box, NewBox
 from appliance.cli.bar import Bar, size_text
+from appliance.cli.export import export_box
 from appliance.cli.options import Call, leaf
 from appliance.cli.policy import pause, policy, resume
 from appliance.cli.seed import seed_box
@@ -28,7 +28,7 @@ def box() -> None:
     """The box in a school."""
 
 
-for command in (seed_box, pause, resume, policy):
+for command in (seed_box, pause, resume, policy, export_box):
     box.add_command(command)
 
 
@@ -139,34 +139,6 @@ def _sync_text(call: Call, result: UpdateResult) -> str:
             call.words(f"邻居给了 {size_text(saved['lan'])}。", f"Neighbours gave {size_text(saved['lan'])}.")
         )
     return " ".join(parts)
-
-
-@box.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option(
-    "--for", "box_id", help="What the hub assigns to the box of this id: everything where it says nothing."
-)
-@leaf
-def export(call: Call, directory: Path, box_id: str | None) -> None:
-    """Write what this box holds as a tree for another box."""
-    from appliance.syncing import run_export
-
-    if box_id is not None and not re.fullmatch("[0-9a-f]{32}", box_id):
-        raise click.UsageError("--for: 32 hex digits, as box status shows")
-    with Box.open(call.state) as opened:
-        result = run_export(opened, directory, call.progress())
-        call.answer(
-            {
-                "release": result.release,
-                "blobs": result.blobs,
-                "bytes": result.size_bytes,
-                "written_bytes": result.written_bytes,
-            },
-            call.words(
-                f"已写出 {result.blobs} 个数据块，{size_text(result.size_bytes)}。",
-                f"{result.blobs} blobs, {size_text(result.size_bytes)} written.",
-            ),
-        )
 
 
 @box.command()

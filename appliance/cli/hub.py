@@ -9,6 +9,7 @@ import click
 
 from appliance.cli.assign import assign
 from appliance.cli.bar import Bar, size_text
+from appliance.cli.export import export_hub
 from appliance.cli.options import Call, leaf
 from appliance.cli.seed import seed_hub
 from appliance.hub import MAIN, Hub
@@ -25,6 +26,7 @@ def hub() -> None:
 
 hub.add_command(seed_hub)
 hub.add_command(assign)
+hub.add_command(export_hub)
 
 
 @hub.command()

@@ -34,7 +34,8 @@ def road_for(address: str, settings: RoadSettings | None = None) -> Road:
 def find_tree(address: str, settings: RoadSettings | None = None) -> Road:
     """Return the road to the tree at `address` + `tree/`, else at `address` itself; its `address` says which.
 
-    Raises `RoadError` E-NO-TREE where neither has one (E-PLAIN-FOLDER: other files lie there), and the road's own refusal where it does not answer.
+    Raises `RoadError` E-NO-TREE where neither has one (E-PLAIN-FOLDER: other files lie there, E-STICK-CUT: a stick that
+    was not written to its end), and the road's own refusal where it does not answer.
     """
     below = address.rstrip("/") + "/"
     missing = ""
@@ -53,6 +54,8 @@ def find_tree(address: str, settings: RoadSettings | None = None) -> Road:
         except BaseException:
             road.close()
             raise
+    if isinstance(road, DirectoryRoad) and road.cut:
+        raise RoadError("E-STICK-CUT", where=address, expected=tree.TIMESTAMP, found=missing)
     if isinstance(road, DirectoryRoad) and (names := road.plain_names()):
         raise RoadError("E-PLAIN-FOLDER", where=address, expected=tree.TIMESTAMP, found=", ".join(names))
     raise RoadError("E-NO-TREE", where=address, expected=tree.TIMESTAMP, found=missing)

@@ -1,40 +1,35 @@
 """The road of a mounted disk, a stick or a plain folder: the kernel copies, resumed like any other road.
 
 The folder is as untrusted as the rest: only regular files are read (a named pipe would never end), and what fails to
-read is told apart from what fails to be written here.
+read is told apart from what fails to be written here. Of a stick, small blobs come out of its packs, in the order in
+which they lie there. A disk that was pulled out is known by its device: it ends the run with one refusal.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
+from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging
+from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, parts_of_blob
 
-_NO_KERNEL_COPY = {
-    errno.EXDEV,
-    errno.EINVAL,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-    errno.EIO,
-    errno.EBADF,
-}
 _DEAD_FILES_IN_A_ROW = 20
 # Reading a disk again costs no line: a cut may cost more of it than of a road that does.
 _CHECKPOINT_BYTES = 32 << 20
 _COPY_BYTES = 4 << 20
+_BLOCK_DEVICES = Path("/sys/dev/block")
 
 
 class DirectoryRoad:
@@ -48,6 +43,9 @@ class DirectoryRoad:
         self._governor = settings.governor
         parts = urlsplit(address)
         self._root = Path(unquote(parts.path) if parts.scheme == "file" else address)
+        self._packs = StickPacks(self._root)
+        self._pack: tuple[Path, int] | None = None
+        self._device = _device(self._root)
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; see `Road.read`."""
@@ -72,19 +70,22 @@ class DirectoryRoad:
         missed: list[Missed] = []
         dead_in_a_row = 0
         batches = Batches(done, time.monotonic)
-        for file in files:
+        for file, pieces in self._placed(files):
             if (ended := self._governor.failure(lan=True)) is not None:
                 batches.flush()
                 raise ended
             try:
-                self._copy(file, staging, progress)
+                self._copy(file, pieces, staging, progress)
                 batches.add(staged_file(file, staging))
                 dead_in_a_row = 0
             except RoadError as error:
                 missed.append(Missed(file=file, error=error))
                 dead_in_a_row += error.code != "E-ROAD-MISSING"
                 # A stick that was pulled out fails for every file: no use in asking for the rest.
-                if dead_in_a_row >= _DEAD_FILES_IN_A_ROW or not self._root.is_dir():
+                if error.code == "E-PULLED" or self._gone():
+                    batches.flush()
+                    raise self._pulled() from error
+                if dead_in_a_row >= _DEAD_FILES_IN_A_ROW:
                     batches.flush()
                     raise
             except ShuxiangError as error:
@@ -98,19 +99,17 @@ class DirectoryRoad:
         self, file: TreeFile, ranges: Iterable[ByteRange], target: Path, progress: Progress
     ) -> None:
         """Copy parts of `file`; see `Road.fetch_ranges`."""
-        source = self._open(file.path)
-        try:
-            size_bytes = os.fstat(source).st_size
-            if size_bytes != file.size_bytes:
-                raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
-            with MendedFile(target) as mended:
-                for part in parts_of(ranges):
-                    data = self._read_part(source, file, part)
-                    mended.write_at(part.start, data)
-                    self.received_bytes += len(data)
-                    progress(len(data))
-        finally:
-            os.close(source)
+        with self._source(file, self._pieces(file)) as source, MendedFile(target) as mended:
+            for part in parts_of(ranges):
+                data = self._read_part(source, file, part)
+                mended.write_at(part.start, data)
+                self.received_bytes += len(data)
+                progress(len(data))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the writing of this stick was cut off, or is still going on."""
+        return (self._root / tree.EXPORTING).exists()
 
     def plain_names(self) -> list[str]:
         """Return some names in the folder where it has files but no part of a tree."""
@@ -121,14 +120,76 @@ class DirectoryRoad:
         return [] if {"metadata", "targets", "blobs"}.intersection(names) else names[:3]
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Close the pack that was read last."""
+        if self._pack is not None:
+            os.close(self._pack[1])
+            self._pack = None
 
-    def _copy(self, file: TreeFile, staging: Staging, progress: Progress) -> None:
-        source = self._open(file.path)
+    # -- where bytes lie -------------------------------------------------------------------------------------------
+
+    def _placed(self, files: Iterable[TreeFile]) -> Iterator[tuple[TreeFile, list[Piece]]]:
+        """Yield `files` with where they lie: those in packs first, as they lie there, so that a disk need not seek."""
+        placed = [(file, self._packed(file)) for file in files]
+        inside = [(file, piece) for file, piece in placed if piece is not None]
+        for file, piece in sorted(inside, key=lambda one: (one[1].path, one[1].offset)):
+            yield file, [piece]
+        for file, found in placed:
+            if found is None:
+                yield file, [Piece(self._root / file.path, 0, file.size_bytes)]
+
+    def _packed(self, file: TreeFile) -> Piece | None:
+        if file.size_bytes > SMALL_BYTES or file.path != tree.blob_path(file.sha256):
+            return None
         try:
-            size_bytes = os.fstat(source).st_size
-            if size_bytes != file.size_bytes:
-                raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
+            return self._packs.piece(file.sha256, file.size_bytes)
+        except OSError as error:
+            raise self._unreadable(tree.PACKS, error) from error
+
+    def _pieces(self, file: TreeFile) -> list[Piece]:
+        return [self._packed(file) or Piece(self._root / file.path, 0, file.size_bytes)]
+
+    @contextmanager
+    def _source(self, file: TreeFile, pieces: list[Piece]) -> Iterator[_Source]:
+        """Open what `file` lies in; raise `RoadError` where it is not there, `ContentError` where it is too long."""
+        if pieces[0].path.parent.name == tree.PACKS:
+            yield _Source(pieces, [self._pack_handle(pieces[0].path)])
+            return
+        handles: list[int] = []
+        try:
+            try:
+                handles.append(self._open(file.path))
+            except RoadError as error:
+                pieces = parts_of_blob(self._root, file.sha256, file.size_bytes)
+                if error.code != "E-ROAD-MISSING" or not pieces:
+                    raise self._why_missing(file, error) from error
+                handles += [self._open(str(piece.path.relative_to(self._root))) for piece in pieces]
+            else:
+                size_bytes = os.fstat(handles[0]).st_size
+                if size_bytes != file.size_bytes:
+                    raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
+            yield _Source(pieces, handles)
+        finally:
+            for handle in handles:
+                os.close(handle)
+
+    def _pack_handle(self, path: Path) -> int:
+        """Return the pack at `path`, open until another one is asked for."""
+        if self._pack is None or self._pack[0] != path:
+            self.close()
+            self._pack = (path, self._open(str(path.relative_to(self._root))))
+        return self._pack[1]
+
+    def _why_missing(self, file: TreeFile, error: RoadError) -> ShuxiangError:
+        if error.code == "E-ROAD-MISSING" and self.cut:
+            return RoadError("E-STICK-CUT", where=self._root, expected=file.path)
+        if error.code == "E-ROAD-MISSING" and self._packs.problems and file.size_bytes <= SMALL_BYTES:
+            return self._packs.problems[0]
+        return error
+
+    # -- copying ---------------------------------------------------------------------------------------------------
+
+    def _copy(self, file: TreeFile, pieces: list[Piece], staging: Staging, progress: Progress) -> None:
+        with self._source(file, pieces) as source:
             try:
                 with staging.open(file, checkpoint_bytes=_CHECKPOINT_BYTES) as staged:
                     while staged.offset < file.size_bytes:
@@ -139,36 +200,38 @@ class DirectoryRoad:
                         progress(staged.offset - before)
             except OSError as error:
                 raise storage_error(error, staging.path(file.sha256)) from error
-        finally:
-            os.close(source)
 
-    def _copy_block(self, source: int, staged: StagedFile, file: TreeFile) -> None:
+    def _copy_block(self, source: _Source, staged: StagedFile, file: TreeFile) -> None:
         """Copy up to 4 MiB; the kernel does it (sharing blocks where the filesystem can), else we do."""
-        wanted = min(_COPY_BYTES, file.size_bytes - staged.offset)
+        handle, offset, wanted = source.stretch(staged.offset, _COPY_BYTES)
+        if source.by_kernel:
+            # Whatever it fails for, reading and writing by ourselves tells which of the two it was.
+            with suppress(OSError):
+                count = os.copy_file_range(handle, staged.handle, wanted, offset, staged.offset)
+                if count:
+                    os.lseek(staged.handle, staged.offset + count, os.SEEK_SET)
+                    staged.copied(count)
+                    return
+            source.by_kernel = False
         try:
-            count = os.copy_file_range(source, staged.handle, wanted, staged.offset, staged.offset)
-            if count:
-                os.lseek(staged.handle, staged.offset + count, os.SEEK_SET)
-                staged.copied(count)
-                return
-        except OSError as error:
-            if error.errno not in _NO_KERNEL_COPY:
-                raise
-        try:
-            data = os.pread(source, wanted, staged.offset)
+            data = os.pread(handle, wanted, offset)
         except OSError as error:
             raise self._unreadable(file.path, error) from error
         if not data:
             raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
         staged.write(data)
 
-    def _read_part(self, source: int, file: TreeFile, part: ByteRange) -> bytes:
+    def _read_part(self, source: _Source, file: TreeFile, part: ByteRange) -> bytes:
+        data = b""
         try:
-            data = os.pread(source, part.length_bytes, part.start)
+            while len(data) < part.length_bytes:
+                handle, offset, wanted = source.stretch(part.start + len(data), part.length_bytes - len(data))
+                block = os.pread(handle, wanted, offset)
+                if not block:
+                    raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
+                data += block
         except OSError as error:
             raise self._unreadable(file.path, error) from error
-        if len(data) != part.length_bytes:
-            raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
         return data
 
     def _open(self, path: str) -> int:
@@ -186,4 +249,43 @@ class DirectoryRoad:
         return handle
 
     def _unreadable(self, path: str, error: OSError) -> RoadError:
+        if self._gone():
+            return self._pulled()
         return RoadError("E-ROAD", where=self._root / path, found=error.strerror or error)
+
+    def _pulled(self) -> RoadError:
+        return RoadError("E-PULLED", where=self._root)
+
+    def _gone(self) -> bool:
+        """Return whether the disk that the folder was on is there no more."""
+        if self._device is None:
+            return False
+        now = _device(self._root)
+        if now != self._device:
+            return True
+        name = f"{os.major(now)}:{os.minor(now)}"
+        # Filesystems without a device of their own have major number 0.
+        return os.major(now) != 0 and _BLOCK_DEVICES.is_dir() and not (_BLOCK_DEVICES / name).exists()
+
+
+class _Source:
+    """The open files that a blob lies in."""
+
+    def __init__(self, pieces: list[Piece], handles: list[int]) -> None:
+        self._pieces = list(zip(pieces, handles, strict=True))
+        self.by_kernel = pieces[0].size_bytes >= _COPY_BYTES
+
+    def stretch(self, start: int, most_bytes: int) -> tuple[int, int, int]:
+        """Return the file, the place in it and the length (at least 1) of what is at `start` of the blob."""
+        for piece, handle in self._pieces:
+            if start < piece.size_bytes:
+                return handle, piece.offset + start, min(most_bytes, piece.size_bytes - start)
+            start -= piece.size_bytes
+        raise ValueError(f"{start} bytes behind the end")
+
+
+def _device(root: Path) -> int | None:
+    try:
+        return root.stat().st_dev
+    except OSError:
+        return None

@@ -22,6 +22,11 @@ def test_every_name_that_is_made_is_parsed(
     assert is_bundle_id(bundle_id)
     assert tree.parse(tree.blob_path(sha256)) == tree.TreeName(kind="blob", sha256=sha256)
     assert tree.parse(tree.catalog_path(sha256)) == tree.TreeName(kind="catalog", sha256=sha256)
+    assert tree.parse(tree.pack_path(sha256)) == tree.TreeName(kind="pack", sha256=sha256)
+    part = version % 9999 + 1
+    assert tree.parse(tree.part_path(sha256, part)) == tree.TreeName(
+        kind="part", sha256=sha256, version=part
+    )
     for kind, path in (
         ("root", tree.root_path),
         ("snapshot", tree.snapshot_path),
@@ -60,6 +65,10 @@ def test_the_fixed_names_are_parsed() -> None:
         f"blobs/0b/{SHA}",
         f"blobs/0a/{SHA.upper()}",
         f"blobs/0a/{SHA}/..",
+        f"blobs/0a/{SHA}.0",
+        f"blobs/0a/{SHA}.01",
+        f"packs/{SHA}",
+        f"packs/../{SHA}.pack",
         f"blobs\\0a\\{SHA}",
         f"targets/{SHA}.other.json",
         f"targets/bundles/{SHA}..jsonl",

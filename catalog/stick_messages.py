@@ -1,0 +1,50 @@
+"""The words of what is wrong with a stick or disk that carries a tree; see `catalog.messages`."""
+
+from __future__ import annotations
+
+from catalog.message import Message
+
+STICKS: dict[str, Message] = {
+    "E-STICK-OTHER": Message(
+        11,
+        "盘上是另一个县中心的内容",
+        "the disk carries another hub's tree",
+        "换一个盘，或先删掉盘上的 metadata、targets、blobs、packs",
+        "use another disk, or delete metadata, targets, blobs and packs there first",
+    ),
+    "E-STICK-NEWER": Message(
+        12,
+        "盘上的发布比本机的新，没有改动它",
+        "the disk is at a newer release than this machine, and was left as it is",
+        "先用这个盘同步本机，或换一个盘",
+        "sync this machine from it first, or use another disk",
+    ),
+    "E-STICK-PACK": Message(
+        14,
+        "盘上的一个包损坏",
+        "a pack on the disk is damaged",
+        "在县中心或上级书箱再导出一次",
+        "export to it once more",
+    ),
+    "E-STICK-BAD": Message(
+        26,
+        "写进盘里的读出来不一样：坏盘，或容量虚标的假盘",
+        "what was written to the disk does not read back: a bad disk, or a fake of less capacity than it says",
+        "换一个盘，这个盘不要再用",
+        "use another disk, and this one no more",
+    ),
+    "E-PULLED": Message(
+        32,
+        "盘被拔出，或读不出来",
+        "the disk was pulled out, or can not be read",
+        "插回去再来一次，会接着传；已有内容不受影响",
+        "plug it in and run it again: it goes on; what is here is not harmed",
+    ),
+    "E-STICK-CUT": Message(
+        36,
+        "这个盘没有写完就被拔出",
+        "the disk was pulled out before it was written to its end",
+        "在写它的机器上再导出一次，会接着写",
+        "export to it once more: that goes on where it stopped",
+    ),
+}

@@ -1,0 +1,342 @@
+"""One export: what is missing is written in stretches, each read back from the disk before the next, the head last.
+
+Invariants: whoever reads the stick at any moment, also after a cut, finds an accepted head whose files are signed, and
+takes no byte on trust. The order is content, then manifests, then metadata with `timestamp.json` last, then what the
+new head made useless goes. `exporting.txt` stands while an export runs: where it is found, the one before was cut, and
+all that is there is read again before it counts. Sticks are often FAT: no links, and content is not renamed into place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog import durable
+from catalog.errors import ContentError, RoadError, ShuxiangError, StorageError
+from catalog.progress import OnProgress, Progress, Speed
+from sync import tree
+from sync.exporting.disk import SPARE_BYTES, Disk
+from sync.exporting.inventory import Inventory, Sweep, head_of
+from sync.exporting.proof import Proof
+from sync.exporting.stock import Item, Stock
+from sync.exporting.units import MOST_FILE_BYTES, Unit, source_is_whole, units_of
+from sync.formats.stickpack import SMALL_BYTES
+from sync.trust.heads import prune
+
+_MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断，请再导出一次。\r\nAn export is under way, or was cut off: export again.\r\n"
+STRETCH_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """The release that the stick stands at; the blobs that were asked for, which it has now, and their bytes.
+
+    `written_bytes` went to the stick; `swept_bytes` of an older release were removed from it.
+    """
+
+    release: int
+    blobs: int
+    size_bytes: int
+    written_bytes: int
+    swept_bytes: int
+
+
+class Export:
+    """One run over the stick in `directory`; `boxes` are the ids of boxes whose own files go along."""
+
+    def __init__(
+        self,
+        stock: Stock,
+        directory: Path,
+        progress: OnProgress,
+        *,
+        boxes: Sequence[str] = (),
+        most_file_bytes: int = MOST_FILE_BYTES,
+        stretch_bytes: int = STRETCH_BYTES,
+    ) -> None:
+        self._stock = stock
+        self._root = directory
+        self._progress = progress
+        self._boxes = boxes
+        self._most_file_bytes = most_file_bytes
+        self._stretch_bytes = stretch_bytes
+        self._written_bytes = 0
+
+    def run(self) -> ExportResult:
+        """Bring the stick to the state of the stock.
+
+        Raises `ContentError` E-STICK-OTHER, E-STICK-NEWER; `StorageError` E-DISK-FULL before anything is written,
+        E-DAMAGED where a file of ours, E-STICK-BAD where what the stick gives back is not whole; `RoadError` E-PULLED.
+        """
+        disk: Disk | None = None
+        try:
+            durable.make_directory(self._root)
+            disk = Disk(self._root)
+            return self._run(disk)
+        except OSError as error:
+            if disk is not None and disk.gone():
+                raise RoadError("E-PULLED", where=self._root) from error
+            raise durable.storage_error(error, error.filename or self._root) from error
+
+    def _run(self, disk: Disk) -> ExportResult:
+        self._check_owner()
+        there = head_of(self._root)
+        head = self._stock.head
+        if there is not None and there.release.number > head.release.number:
+            raise ContentError(
+                "E-STICK-NEWER", where=self._root, expected=head.release.number, found=there.release.number
+            )
+        inventory = Inventory(self._root)
+        marker = self._root / tree.EXPORTING
+        cut = marker.exists()
+        if cut:
+            self._check(inventory)
+        sweep = Sweep()
+        if cut or there is None or there.head != head.head:
+            sweep = inventory.sweep_of(self._stock)
+        missing = self._missing(inventory, sweep)
+        units = list(units_of(missing, self._most_file_bytes))
+        # A pack that a cut left unfinished is gone on with where it is written again.
+        again = {self._root / path for unit in units for path, _ in unit.paths}
+        files = [path for path in sweep.files if path not in again]
+        first = not self._fits(disk, units, 0)
+        if first and not self._fits(disk, units, sum(path.stat().st_size for path in files)):
+            raise self._full(disk, units)
+        durable.write_file(marker, _MARKER_TEXT.encode())
+        swept_bytes = _remove(files) if first else 0
+        self._write(disk, units, Proof(disk, self._stock, inventory))
+        self._write_boxes()
+        if there is None or there.timestamp <= head.timestamp:
+            self._write_head(disk)
+            prune(self._root, [head.head])
+        swept_bytes += _remove([*sweep.packs, *files])
+        disk.settle(marker)
+        marker.unlink()
+        durable.sync_directory(self._root)
+        items = self._stock.items
+        return ExportResult(
+            release=head.release.number,
+            blobs=len(items),
+            size_bytes=sum(item.blob.size_bytes for item in items),
+            written_bytes=self._written_bytes,
+            swept_bytes=swept_bytes,
+        )
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def _check_owner(self) -> None:
+        """Refuse a stick that carries another hub's tree."""
+        try:
+            found = (self._root / tree.PINNED_ROOT).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        own = (self._stock.tree / tree.PINNED_ROOT).read_bytes()
+        if found != own and found:
+            raise ContentError(
+                "E-STICK-OTHER", where=self._root, expected=_fingerprint(own), found=_fingerprint(found)
+            )
+
+    def _check(self, inventory: Inventory) -> None:
+        """Read what a cut export left."""
+        done = 0
+        speed = Speed()
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            speed.add(count)
+            self._progress(Progress(phase="verify", done_bytes=done, bytes_per_second=speed.bytes_per_second))
+
+        large = {
+            item.blob.sha256: item.blob.size_bytes
+            for item in (*self._stock.items, *self._stock.torrents)
+            if item.blob.size_bytes > SMALL_BYTES
+        }
+        inventory.check(large, tell)
+
+    def _missing(self, inventory: Inventory, sweep: Sweep) -> list[Item]:
+        missing = {}
+        for item in (*self._stock.items, *self._stock.torrents):
+            place = inventory.stands(item.blob)
+            if place is None or place in sweep.packs:
+                missing[item.blob.sha256] = item
+        for item in sweep.moved:
+            missing.setdefault(item.blob.sha256, item)
+        return list(missing.values())
+
+    # -- room ------------------------------------------------------------------------------------------------------
+
+    def _fits(self, disk: Disk, units: Iterable[Unit], swept_bytes: int) -> bool:
+        free = disk.free_bytes()
+        return free is None or self._room(disk, units) <= free + swept_bytes
+
+    def _room(self, disk: Disk, units: Iterable[Unit]) -> int:
+        """Return the bytes that are needed, in whole clusters, what is there of a cut copy taken off."""
+        needed = SPARE_BYTES
+        folders = set()
+        lengths = [(path, length) for unit in units for path, length in unit.paths]
+        lengths += [(path, place.stat().st_size) for path, place in self._head_files()]
+        for path, length in lengths:
+            place = self._root / path
+            needed += disk.room_for(length)
+            if not place.parent.exists():
+                folders.add(place.parent)
+            elif place.exists():
+                needed -= disk.room_for(place.stat().st_size)
+        return needed + len(folders) * disk.cluster_bytes
+
+    def _full(self, disk: Disk, units: Iterable[Unit]) -> StorageError:
+        return StorageError(
+            "E-DISK-FULL",
+            where=self._root,
+            expected=f"{self._room(disk, units):,} B",
+            found=f"{disk.free_bytes():,} B",
+        )
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def _write(self, disk: Disk, units: Sequence[Unit], proof: Proof) -> None:
+        meter = _Meter(self._progress, units)
+        for stretch in _stretches(units, self._stretch_bytes):
+            for unit in stretch:
+                self._written_bytes += unit.write(self._root, meter.tell)
+                meter.done += len(unit.items)
+            self._read_back(disk, stretch, meter)
+            if (changed := proof.look(sum(unit.size_bytes for unit in stretch))) is not None:
+                raise StorageError("E-STICK-BAD", where=changed, found=f"{self._written_bytes:,} B")
+            for unit in stretch:
+                proof.add(unit)
+
+    def _read_back(self, disk: Disk, stretch: Sequence[Unit], meter: _Meter) -> None:
+        """Compare what the disk gives back; a unit that is wrong is written once more, then refused."""
+        paths = [self._root / path for unit in stretch for path, _ in unit.paths]
+        disk.settle(paths[-1])
+        disk.forget(paths)
+        for unit in stretch:
+            if self._is_wrong(unit, meter) is None:
+                continue
+            unit.remove(self._root)
+            self._written_bytes += unit.write(self._root, lambda _: None)
+            own = [self._root / path for path, _ in unit.paths]
+            disk.settle(own[-1])
+            disk.forget(own)
+            if (item := self._is_wrong(unit, meter)) is not None:
+                unit.remove(self._root)
+                raise self._refusal(item, own[0])
+
+    def _is_wrong(self, unit: Unit, meter: _Meter) -> Item | None:
+        try:
+            return unit.wrong(self._root, meter.tell)
+        except FileNotFoundError:
+            # What it was told it forgot: also a way of being a fake.
+            return unit.items[0]
+
+    def _refusal(self, item: Item, place: Path) -> ShuxiangError:
+        if source_is_whole(item):
+            return StorageError("E-STICK-BAD", where=place, found=f"{self._written_bytes:,} B")
+        return StorageError("E-DAMAGED", where=item.path, expected=item.blob.sha256)
+
+    # -- the head --------------------------------------------------------------------------------------------------
+
+    def _write_boxes(self) -> None:
+        for box_id in self._boxes:
+            path = tree.box_path(box_id)
+            data = (self._stock.tree / path).read_bytes()
+            durable.make_directory((self._root / path).parent)
+            durable.write_file(self._root / path, data)
+            self._written_bytes += len(data)
+
+    def _head_files(self) -> list[tuple[str, Path]]:
+        """Return the files of the head, manifests first, and where they stand here; one form of each is enough."""
+        metadata = (self._stock.tree / "metadata").iterdir()
+        names = (f"metadata/{path.name}" for path in metadata)
+        roots = {path for path in names if (name := tree.parse(path)) and name.kind == "root"}
+        found = []
+        for path in sorted(roots | self._stock.head.head.paths(), reverse=True):
+            source = self._stock.tree / path
+            if source.exists() and not source.with_name(source.name + tree.ZST_SUFFIX).exists():
+                found.append((path, source))
+        return [*found, (tree.TIMESTAMP, self._stock.tree / tree.TIMESTAMP)]
+
+    def _write_head(self, disk: Disk) -> None:
+        files = self._head_files()
+        for path, source in files:
+            place = self._root / path
+            if place.exists() and place.read_bytes() == source.read_bytes():
+                continue
+            durable.make_directory(place.parent)
+            part = place.with_name(f".{place.name}{durable.TEMPORARY_SUFFIX}export")
+            shutil.copyfile(source, part)
+            durable.publish_file(part, place)
+            self._written_bytes += place.stat().st_size
+        places = [self._root / path for path, _ in files]
+        disk.settle(places[-1])
+        disk.forget(places)
+        for place, (_, source) in zip(places, files, strict=True):
+            if not place.exists() or place.read_bytes() != source.read_bytes():
+                raise StorageError("E-STICK-BAD", where=place, found=f"{self._written_bytes:,} B")
+
+
+class _Meter:
+    """How far an export is: writing a byte and reading it back are one half of it each."""
+
+    def __init__(self, progress: OnProgress, units: Sequence[Unit]) -> None:
+        self.done = 0
+        self._progress = progress
+        self._total = sum(len(unit.items) for unit in units)
+        self._total_bytes = sum(unit.size_bytes for unit in units)
+        self._halves = 0
+        self._speed = Speed()
+        if units:
+            self.tell(0)
+
+    def tell(self, count: int) -> None:
+        """Take note of bytes that were written or read back."""
+        before = self._halves // 2
+        self._halves += count
+        done_bytes = min(self._halves // 2, self._total_bytes)
+        self._speed.add(self._halves // 2 - before)
+        self._progress(
+            Progress(
+                phase="export",
+                done=self.done,
+                total=self._total,
+                done_bytes=done_bytes,
+                total_bytes=self._total_bytes,
+                bytes_per_second=self._speed.bytes_per_second,
+                seconds_left=self._speed.seconds_for(self._total_bytes - done_bytes),
+            )
+        )
+
+
+def _stretches(units: Sequence[Unit], stretch_bytes: int) -> Iterable[list[Unit]]:
+    found: list[Unit] = []
+    size_bytes = 0
+    for unit in units:
+        found.append(unit)
+        size_bytes += unit.size_bytes
+        if size_bytes >= stretch_bytes:
+            yield found
+            found, size_bytes = [], 0
+    if found:
+        yield found
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    """Remove what is there of `paths`; return its bytes."""
+    removed = 0
+    for path in paths:
+        try:
+            length = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        removed += length
+    return removed
+
+
+def _fingerprint(root: bytes) -> str:
+    return hashlib.sha256(root).hexdigest()
