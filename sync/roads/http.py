@@ -29,6 +29,7 @@ from sync.roads.http_fetch import ATTEMPTS_WITHOUT_PROGRESS, Fetching
 from sync.roads.http_line import FAILURES, HttpLine
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings
+from sync.roads.spread import spread_over
 from sync.roads.staging import Staging
 
 _TICK_SECONDS = 0.2
@@ -98,8 +99,8 @@ class HttpRoad:
             self._forget_ahead()
 
     def open_ahead(self) -> None:
-        """Begin to open the connections that a fetch will want."""
-        self._line.open_ahead(self._line.connections())
+        """Begin to open the connections that a fetch will want beside the one that is open."""
+        self._line.open_ahead(spread_over(self._line, self._reader_open()) - 1)
 
     def _small(self, file: SmallFile) -> Tagged:
         key = (file.path, file.tag)
@@ -163,7 +164,7 @@ class HttpRoad:
     ) -> list[Missed]:
         """Bring `files` over several connections at once; see `Road.fetch`."""
         self._give_reader()
-        fetching = Fetching(self._line, iter(files), staging)
+        fetching = Fetching(self._line, files, staging)
         missed: list[Missed] = []
         batches = Batches(done, time.monotonic)
         threads = [

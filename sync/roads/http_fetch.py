@@ -11,7 +11,7 @@ import queue
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from catalog.blobs import Staged
 from catalog.durable import storage_error
@@ -36,13 +36,12 @@ _FATAL = ("E-PORTAL", "E-PAUSED", "E-BUDGET")
 class Fetching:
     """One fetch: the files still to take, shared by the threads, and what became of them."""
 
-    def __init__(self, line: HttpLine, files: Iterator[TreeFile], staging: Staging) -> None:
+    def __init__(self, line: HttpLine, files: Iterable[TreeFile], staging: Staging) -> None:
         self.results: queue.SimpleQueue[Staged | Missed | None] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.failure: ShuxiangError | None = None
         self._line = line
-        self._files = files
-        self._next = next(files, None)
+        self._files = deque(files)
         self._files_lock = threading.Lock()
         self._staging = staging
         self._dead_files = 0
@@ -56,7 +55,7 @@ class Fetching:
         coming: deque[TreeFile] = deque()
         try:
             while not self.stop.is_set():
-                self._take_some(coming, 1 if not self._line.asks_ahead else AHEAD_FILES)
+                self._take_some(coming)
                 if not coming:
                     break
                 self._ask_ahead(connection, coming)
@@ -65,22 +64,21 @@ class Fetching:
             self._line.give(connection)
             self.results.put(None)
 
-    def _take_some(self, coming: deque[TreeFile], most: int) -> None:
-        """Take the next file; where it is small, some of the small ones after it."""
+    def _take_some(self, coming: deque[TreeFile]) -> None:
+        """Take the next file; where it is small, some of the small ones after it, but no more than a fair share."""
         with self._files_lock:
+            share = max(1, len(self._files) // self._line.connections()) if self._line.asks_ahead else 1
             left = AHEAD_BYTES - sum(file.size_bytes for file in coming)
-            while (file := self._next) is not None and len(coming) < most:
-                if coming and (
-                    max(file.size_bytes, coming[-1].size_bytes) > SMALL_BYTES or left < file.size_bytes
-                ):
+            while self._files and len(coming) < min(share, AHEAD_FILES):
+                size_bytes = self._files[0].size_bytes
+                if coming and (max(size_bytes, coming[-1].size_bytes) > SMALL_BYTES or size_bytes > left):
                     break
-                coming.append(file)
-                left -= file.size_bytes
-                self._next = next(self._files, None)
+                coming.append(self._files.popleft())
+                left -= size_bytes
 
     def _ask_ahead(self, connection: Connection, coming: deque[TreeFile]) -> None:
         """Ask for what comes next before the answers; a connection must have given one answer first."""
-        if not self._line.asks_ahead or not connection.answers or not connection.suits(2):
+        if len(coming) < 2 or not connection.answers or not connection.suits(2):
             return
         try:
             for file in list(coming)[len(connection.asked) :]:
@@ -131,7 +129,7 @@ class Fetching:
         """Return whether what is missing of the file is worth the connections that have nothing left to do."""
         return (
             self._spreads
-            and self._next is None
+            and not self._files
             and file.size_bytes - staged.offset >= LEAST_SPREAD_BYTES
             and connection.round_trip_seconds() >= LONG_SECONDS
         )

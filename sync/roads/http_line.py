@@ -64,7 +64,7 @@ class HttpLine:
     def open_ahead(self, count: int) -> None:
         """Begin to open so many connections: by the time they are wanted the round trip that it takes is over."""
         with self._lock:
-            missing = min(count, self.connections()) - len(self._kept) - len(self._opening)
+            missing = min(count, MOST_KEPT) - len(self._kept) - len(self._opening)
         for _ in range(missing):
             thread = threading.Thread(target=self._open_one, name="http-open", daemon=True)
             self._opening.append(thread)

@@ -1,7 +1,7 @@
 """One large file over several connections at once, for a line so long that one of them can not fill it.
 
 A new connection begins with a few packets a round trip, and a lost packet halves it: eight of them fill a line of
-600 ms three round trips sooner than one. Each takes the next part; parts that come early wait in memory.
+600 ms three round trips sooner than one. Each asks for the next parts before it has the last; parts that come early wait in memory.
 Invariants: the file grows from its beginning on, as by any road, so what a cut leaves is a beginning; no more than
 `AHEAD_BYTES` beyond that are asked for, so no more than these are lost at a kill.
 """
@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import http.client
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ShuxiangError
 from sync.formats.release import TreeFile
-from sync.roads.connection import Connection
+from sync.roads.connection import Asked, Connection
 from sync.roads.http_answers import check_part, refuse_status
-from sync.roads.http_line import FAILURES, HttpLine
+from sync.roads.http_line import FAILURES, LONG_SECONDS, HttpLine
 from sync.roads.staging import StagedFile
 
 AHEAD_BYTES = 1 << 20
 LEAST_SPREAD_BYTES = AHEAD_BYTES
 CONNECTIONS = 8
+# All connections share the line, so parts come at the same time: with one each the line would stand still until the
+# next are asked for.
+_ASKED_EACH = 4
 _ATTEMPTS = 3
 _TICK_SECONDS = 0.2
 
@@ -35,6 +39,13 @@ class RoadFailure(Exception):
         super().__init__(str(reason))
 
 
+def spread_over(line: HttpLine, connection: Connection) -> int:
+    """Return over how many connections a fetch goes at most: over more where `connection` shows that the line is long."""
+    if line.is_limited or connection.round_trip_seconds() < LONG_SECONDS:
+        return line.connections()
+    return CONNECTIONS
+
+
 class Spread:
     """Brings what is missing of `file` to `staged`; `stop` ends it early."""
 
@@ -44,7 +55,8 @@ class Spread:
         self._staged = staged
         self._stop = stop
         self._count = line.connections() if line.is_limited else CONNECTIONS
-        self._part_bytes = AHEAD_BYTES // self._count
+        self._each = _ASKED_EACH if line.asks_ahead else 1
+        self._part_bytes = AHEAD_BYTES // (self._count * self._each)
         self._changed = threading.Condition()
         self._written = self._asked = staged.offset
         self._came: dict[int, bytes] = {}
@@ -57,7 +69,6 @@ class Spread:
         Raises `RoadFailure` where the line fails, `ContentError` where what comes are not the parts asked for,
         `RoadError` as a road does, `OSError` where our own disk fails.
         """
-        self._line.check()
         connections = [connection, *(self._line.take() for _ in range(self._count - 1))]
         threads = [
             threading.Thread(target=self._work, args=(one,), name=f"http-spread-{number}", daemon=True)
@@ -102,28 +113,41 @@ class Spread:
 
     def _work(self, connection: Connection) -> None:
         """Bring parts over one connection until there are none left."""
-        while (part := self._next_part()) is not None:
-            try:
-                data = self._bring(connection, part)
-            except (ShuxiangError, *FAILURES) as error:
-                connection.close()
+        parts: deque[ByteRange] = deque()
+        try:
+            while self._take_parts(connection, parts):
+                data = self._bring(connection, parts[0])
                 with self._changed:
-                    self._failure = self._failure or error
+                    self._came[parts.popleft().start] = data
                     self._changed.notify_all()
-                return
+        except (ShuxiangError, *FAILURES) as error:
+            connection.close()
             with self._changed:
-                self._came[part.start] = data
+                self._failure = self._failure or error
                 self._changed.notify_all()
 
-    def _next_part(self) -> ByteRange | None:
+    def _take_parts(self, connection: Connection, parts: deque[ByteRange]) -> bool:
+        """Take the next parts, as many as one connection asks for at once; return whether there are any."""
+        while len(parts) < self._each and (part := self._next_part(waits=not parts)) is not None:
+            parts.append(part)
+            if len(parts) == 1 + len(connection.asked) and connection.suits(2):
+                connection.ask(self._question(part))
+        return bool(parts)
+
+    def _next_part(self, *, waits: bool) -> ByteRange | None:
         with self._changed:
             while not self._over and self._failure is None and self._asked < self._file.size_bytes:
                 if self._asked - self._written < AHEAD_BYTES:
                     length = min(self._part_bytes, self._file.size_bytes - self._asked)
                     self._asked += length
                     return ByteRange(self._asked - length, length)
+                if not waits:
+                    return None
                 self._changed.wait(_TICK_SECONDS)
         return None
+
+    def _question(self, part: ByteRange) -> Asked:
+        return self._line.asked(self._file.path, part.start, part.start + part.length_bytes - 1)
 
     def _bring(self, connection: Connection, part: ByteRange) -> bytes:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -136,9 +160,8 @@ class Spread:
         raise AssertionError("the last attempt returns or raises")
 
     def _bring_once(self, connection: Connection, part: ByteRange) -> bytes:
-        last = part.start + part.length_bytes - 1
         self._line.check()
-        response = self._line.answer(connection, self._line.asked(self._file.path, part.start, last))
+        response = self._line.answer(connection, self._question(part))
         refuse_status(response, self._line.address + self._file.path, self._file.size_bytes)
         check_part(response, self._file, part)
         data = bytearray()
