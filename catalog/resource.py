@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from catalog.errors import ContentError
@@ -194,7 +194,7 @@ class Resource:
         if "files" in values:
             values["files"] = tuple([File(**_known(File, file)) for file in values["files"]])
         if "edition" in values:
-            values["edition"] = Edition(**_known(Edition, values["edition"]))
+            values["edition"] = _edition(**_known(Edition, values["edition"]))
         return resource
 
 
@@ -294,5 +294,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 
 
 _SCALARS = frozenset((str, int, float, bool))
+# A shelf's worth of them has one edition.
+_edition = lru_cache(maxsize=256)(Edition)
 _NAMES = frozenset(item.name for item in fields(Resource))
 _TUPLES = frozenset(("grades", "path", "audience", "keywords", "knowledge", "a11y", "requires"))

@@ -22,6 +22,12 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold_text(fold_text(text)) == fold_text(text)
 
 
+def test_usual_characters_fold_as_the_tables_say() -> None:
+    # A letter of full width takes the text to the tables.
+    usual = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    assert [one for one in usual if fold_text(one + "ｆ") != fold_text(one) + "f"] == []
+
+
 def test_folding_joins_the_ways_to_write_a_word() -> None:
     assert fold_text("數學") == fold_text("数学") == "数学"
     assert fold_text("Ｕｎｉｔ　３") == "unit 3"
