@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.box import Box
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.options import Call, leaf
-from appliance.hub import Hub
 
 if TYPE_CHECKING:
     from sync.export import ExportResult
@@ -38,6 +36,7 @@ def _box_id(_: click.Context, option: click.Parameter, value: str | tuple[str, .
 @leaf
 def export_box(call: Call, directory: Path, bundles: tuple[str, ...], box_id: str | None) -> None:
     """Write what this box holds as a tree for another box: a stick. Run again, it adds what is new."""
+    from appliance.box import Box
     from appliance.exporting import export_of_box
 
     progress = call.progress()
@@ -64,6 +63,7 @@ def export_box(call: Call, directory: Path, bundles: tuple[str, ...], box_id: st
 def export_hub(call: Call, directory: Path, boxes: tuple[str, ...], bundles: tuple[str, ...]) -> None:
     """Write what is published as a tree for boxes: a stick. All of it, or what is named; run again, it adds."""
     from appliance.exporting import export_of_hub
+    from appliance.hub import Hub
 
     progress = call.progress()
     with Hub.open(call.state) as opened:
