@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.blobs import Staged
-from catalog.durable import storage_error
+from catalog.durable import storage_error, sync_filesystem
 from catalog.errors import RoadError
 from sync.formats.release import TreeFile
 from sync.formats.torrentfile import TorrentFile
@@ -24,8 +24,10 @@ from sync.roads.staging import Staging
 from sync.roads.swarmfile import SwarmFile
 
 MOST_AT_ONCE = 8
-PIECES_AT_ONCE_BYTES = 1 << 20
-FLUSH_BYTES = 1 << 20
+# What a cut costs is what was not flushed, or not even written, and the pieces that are not whole: of all files
+# together a MiB and a piece.
+PIECES_AT_ONCE_BYTES = 512 << 10
+FLUSH_BYTES = 512 << 10
 # So many files in a row that nobody has: then nobody has the others either.
 LONELY_FILES = 8
 STEER_SECONDS = 0.5
@@ -163,6 +165,7 @@ class SwarmFetch:
                 self._look_at_the_governor()
                 self._begin()
                 self._swarm.wait(_TICK_SECONDS)
+                self._flush(FLUSH_BYTES)
                 self._tell()
                 for one in tuple(self._active):
                     self._attend(one, time.monotonic())
@@ -173,6 +176,22 @@ class SwarmFetch:
             for one in tuple(self._active):
                 self._leave(one)
         return self._missed
+
+    def _flush(self, most_bytes: int) -> None:
+        """Put on the disk what has come of all files, where together it is so much."""
+        unflushed = [one for one in self._active if one.download.unflushed_bytes]
+        if sum(one.download.unflushed_bytes for one in unflushed) < most_bytes:
+            return
+        for one in unflushed:
+            one.download.unflushed_bytes = 0
+        try:
+            # The swarm does not wait meanwhile, so one flush for all.
+            if len(unflushed) == 1:
+                unflushed[0].place.flush()
+            else:
+                sync_filesystem(self._staging.directory)
+        except OSError as error:
+            raise storage_error(error, self._staging.directory) from error
 
     def _tell(self) -> None:
         total = self._swarm.received.total()
@@ -218,9 +237,6 @@ class SwarmFetch:
         if download.finished:
             self._finish(one)
             return
-        if download.unflushed_bytes >= FLUSH_BYTES:
-            download.unflushed_bytes = 0
-            one.place.flush()
         if download.received_bytes > one.received_bytes:
             one.received_bytes, one.heard = download.received_bytes, now
             self._heard = now
@@ -254,9 +270,15 @@ class SwarmFetch:
         return now - one.heard >= (self._lan_seconds if nobody else self._stall_seconds)
 
     def _finish(self, one: _Active) -> None:
-        self._active.remove(one)
         one.download.end()
-        one.place.finish()
+        # What waits for the door is not at risk any more, nor what the others have while the door works.
+        self._flush(1)
+        self._active.remove(one)
+        try:
+            one.place.flush()
+            one.place.finish()
+        except OSError as error:
+            raise storage_error(error, one.place.path) from error
         self._lonely = 0
         self._batches.add(staged_file(one.want.file, self._staging))
 

@@ -16,7 +16,8 @@ from sync.formats.torrentfile import BLOCK_BYTES
 from sync.line.network import Network
 from sync.line.rate import Governor
 
-QUEUED_BYTES = 1 << 20
+# Verified pieces on their way to the disk: a part of the MiB that a cut may cost (`sync.roads.swarmfetch`).
+QUEUED_BYTES = 256 << 10
 RECONNECT_SECONDS = 3, 7
 LEAST_REQUESTS, MOST_REQUESTS = 4, 100
 PORT_ATTEMPTS = 20
@@ -69,7 +70,7 @@ def session_settings(settings: SwarmSettings, port: int) -> dict[str, Any]:
         "out_enc_policy": ENCRYPTION_ACCEPTED_ONLY,
         # Behind a carrier's NAT many boxes have one address.
         "allow_multiple_connections_per_ip": True,
-        # What is in memory is lost at a kill: 100 MiB of verified pieces by default.
+        # What is in memory is lost at a kill: 100 MiB of verified pieces by default. So small a queue costs no speed.
         "max_queued_disk_bytes": QUEUED_BYTES,
         "disk_io_write_mode": WRITE_THROUGH,
         "prioritize_partial_pieces": True,

@@ -17,7 +17,7 @@ from wsgi import address_of
 
 from catalog.errors import RoadError
 from sync.line.rate import Governor
-from sync.roads import swarmsettings
+from sync.roads import swarmfetch, swarmsettings
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
 from sync.serve import published_tree
@@ -56,7 +56,7 @@ def test_nothing_is_looked_up_or_opened_outside() -> None:
     assert (told["dht_bootstrap_nodes"], told["webtorrent_stun_server"]) == ("", "")
     assert told["enable_lsd"] is True
     assert 3 <= told["min_reconnect_time"] <= 7
-    assert told["max_queued_disk_bytes"] == MIB
+    assert told["max_queued_disk_bytes"] + swarmfetch.FLUSH_BYTES < MIB
     assert told["disk_io_write_mode"] == int(libtorrent.io_buffer_mode_t.write_through)
     with Swarm(settings(lan=False, discovery=True)) as swarm:
         assert swarm._session.get_settings()["enable_lsd"] is False
