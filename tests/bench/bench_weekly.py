@@ -1,9 +1,12 @@
 """A week: 2 new films of 50 MB, 30 edited files, 500 edited records of 5,000, for three boxes of one LAN.
 
-Run: `python tests/bench/bench_weekly.py [--film-megabytes 50] [--boxes 3] [--files 30]`. Beside ours, in the same run and
-over the same lines: `rsync -z --zc=zstd` of the plain files (names as last week's) with the catalogue as one file, and
-whole files by HTTP. Bytes are those of IP packets: per box what came down the town's line divided by the boxes, and what
-left the hub. `edits` is all but the films: the part that patches are for. Prints one JSON object.
+Run: `python tests/bench/bench_weekly.py [--film-megabytes 50] [--boxes 3] [--files 30] [--kinds]`. What is edited, and how
+often: `edits.py`. Beside ours, in the same run and over the same lines: `rsync -z --zc=zstd` of the plain files (names as
+last week's) with the catalogue as one file, and whole files by HTTP. Bytes are those of IP packets: what left the hub,
+per box, and what boxes sent to it (an rsync client sends the checksums of what it has). `edits` is all but the films: the
+part that patches are for; of it the new photos are bytes that nobody had, which every way has to bring.
+`--kinds` tells without any line what each kind of edit costs in a patch and in rsync (mean of its files, application
+bytes, down and up). Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -11,19 +14,26 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from builders import resource
+from builders import resource, sha256
 from command import command
-from edits import edited_files
+from edits import edited_files, new_bytes
 from netlab import Lab, Speeds, Towns, one_lan, why_not
-from poor_lines import CountyHub, Run, at_once, http_words, measured, plain_http, plain_rsync, rsync_words
+from poor_lines import CountyHub, at_once, http_words, measured, plain_http, plain_rsync, rsync_words
+
+from catalog.blobs import Blob
+from sync.parcels import patches
 
 RECORDS, EDITED = 5000, 500
 FILMS = 2
@@ -70,9 +80,9 @@ class Week:
         with self.hub.running(self.towns.hub):
             at_once(jobs)
             self.publish(self.new, EDITED, films=False)
-            found["edits"] = self._figures(measured(self.towns, lambda: at_once(jobs)), said=True)
+            found["edits"] = self._measured(lambda: at_once(jobs), said=True)
             self.publish(self.new, EDITED, films=True)
-            found["films"] = self._figures(measured(self.towns, lambda: at_once(jobs)), said=True)
+            found["films"] = self._measured(lambda: at_once(jobs), said=True)
         return found
 
     def rsync(self) -> dict[str, Any]:
@@ -92,7 +102,7 @@ class Week:
                 (node, rsync_words(self.towns.hub_host, target, *options))
                 for node, target in zip(self.towns.boxes, targets, strict=True)
             ]
-            found = self._figures(measured(self.towns, lambda: at_once(jobs)))
+            found = self._measured(lambda: at_once(jobs))
         for target in targets:
             for path in now.iterdir():
                 assert (target / path.name).read_bytes() == path.read_bytes()
@@ -112,15 +122,19 @@ class Week:
                 (node, http_words(self.towns.hub_host, port, listing, target, 4))
                 for node, target in zip(self.towns.boxes, targets, strict=True)
             ]
-            found = self._figures(measured(self.towns, lambda: at_once(jobs)))
+            found = self._measured(lambda: at_once(jobs))
         for target in targets:
             shutil.rmtree(target)
         return found
 
-    def _figures(self, run: Run, *, said: bool = False) -> dict[str, Any]:
+    def _measured(self, work: Callable[[], Iterable[Any]], *, said: bool = False) -> dict[str, Any]:
+        boxes = len(self.towns.boxes)
+        before = self.towns.hub_line.carried()[1].size_bytes
+        run = measured(self.towns, work)
         found: dict[str, Any] = {
             "hub_bytes": run.hub_bytes,
-            "box_bytes": run.hub_bytes // len(self.towns.boxes),
+            "box_bytes": run.hub_bytes // boxes,
+            "box_sent_bytes": (self.towns.hub_line.carried()[1].size_bytes - before) // boxes,
             "seconds": round(run.seconds, 1),
         }
         if said:
@@ -128,6 +142,41 @@ class Week:
             found["roads"] = [value["roads"] for value in values]
             found["saved"] = [value.get("saved") for value in values]
         return found
+
+
+def kinds(files: int) -> dict[str, Any]:
+    """Return what each kind of edit costs: bytes of the patch, and of rsync with zstd, down and up."""
+    found: dict[str, list[tuple[str, int, int, int]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        (work / "had").mkdir()
+        for file, before, after in edited_files(files):
+            paths = (work / "had" / "file", work / "file")
+            blobs = []
+            for path, data in zip(paths, (before, after), strict=True):
+                path.write_bytes(data)
+                blobs.append(Blob(sha256=sha256(data), size_bytes=len(data)))
+            made = patches.make(blobs[0], paths[0], blobs[1], paths[1], work, release=1)
+            assert made is not None, file
+            command = ["rsync", "-a", "-z", "--zc=zstd", "--ignore-times", "--no-whole-file", "--stats"]
+            said = subprocess.run(
+                [*command, paths[1], f"{work / 'had'}/"], capture_output=True, text=True, check=True
+            ).stdout
+            down, up = (
+                int(number.replace(",", ""))
+                for number in re.findall(r"Total bytes (?:sent|received): ([\d,]+)", said)
+            )
+            kind = file.rpartition("-")[0]
+            found.setdefault(kind, []).append((made.patch.method, made.patch.file.size_bytes, down, up))
+    return {
+        kind: {
+            "methods": sorted({row[0] for row in rows}),
+            "patch": round(statistics.mean(row[1] for row in rows)),
+            "rsync_down": round(statistics.mean(row[2] for row in rows)),
+            "rsync_up": round(statistics.mean(row[3] for row in rows)),
+        }
+        for kind, rows in found.items()
+    }
 
 
 def title(number: int, edited: bool) -> str:
@@ -146,19 +195,28 @@ def main() -> None:
     parser.add_argument("--film-megabytes", type=float, default=50)
     parser.add_argument("--boxes", type=int, default=3)
     parser.add_argument("--files", type=int, default=30)
+    parser.add_argument("--kinds", action="store_true")
     options = parser.parse_args()
+    if options.kinds:
+        print(json.dumps(kinds(options.files), indent=1))
+        return
     if reason := why_not():
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as name, Lab() as lab:
         week = Week(Path(name), one_lan(lab, boxes=options.boxes, speeds=FAST), options)
         found: dict[str, Any] = {
+            "new_photo_bytes": new_bytes(options.files),
             "edited_bytes": sum((week.new / name).stat().st_size for name in week.names),
             "ours": week.ours(),
             "rsync -z --zc=zstd": week.rsync(),
             "whole files": week.whole(),
         }
+        photos = found["new_photo_bytes"]
         ours, theirs = found["ours"]["edits"], found["rsync -z --zc=zstd"]["edits"]
-        found["edits_to_rsync"] = round(ours["box_bytes"] / theirs["box_bytes"], 3)
+        for name, keys in (("", ("box_bytes",)), ("_both_ways", ("box_bytes", "box_sent_bytes"))):
+            mine, other = (sum(way[key] for key in keys) for way in (ours, theirs))
+            found[f"edits_to_rsync{name}"] = round(mine / other, 3)
+            found[f"edits_to_rsync_but_photos{name}"] = round((mine - photos) / (other - photos), 3)
         found["films_egress"] = round(
             found["ours"]["films"]["hub_bytes"] / (FILMS * options.film_megabytes * 1e6), 3
         )

@@ -2,18 +2,19 @@
 
 | kind | what is done | the file |
 |---|---|---|
-| word | a word on one slide is corrected, saved in WPS | deck |
-| word_powerpoint | the same in a program whose deflate is not zlib's | deck |
-| dates | the date and the class at the foot of every slide are changed, WPS | deck |
-| slide | a slide is put in the middle with LibreOffice; "3 / 21" changes on every slide | deck |
-| picture | a photo is replaced by another of 90 kB, WPS: these bytes are new to everybody | deck |
-| other_program | a deck from PowerPoint is saved in LibreOffice: every text is written in other words of XML and packed anew | deck |
+| word | a word on one slide is corrected | deck |
+| order | two slides change places; the number at the foot of both changes | deck |
+| dates | the date and the class at the foot of every slide are changed | deck |
+| slide | a slide is put in the middle; "3 / 21" changes on every slide | deck |
+| picture | a photo is replaced by another of 90 kB: these bytes are new to everybody | deck |
+| other_program | a deck changes hands: every text is written in other words of XML and packed anew, a word is corrected | deck |
 | pdf_word | a word is corrected in the source of a handout, which is exported again | PDF |
 | pdf_dates | the date at the head of every page is changed, exported again | PDF |
 | exercise | one exercise of an H5P package is exchanged, the package is exported again | ZIP |
 | script | three answers in the script of a loose HTML5 package are corrected, a line is added | JS |
 
-So six in ten are decks, two PDF, two HTML5; one in ten brings a new photo. How the files are made: `course_files.py`.
+So six in ten are decks, two PDF, two HTML5; one in ten brings a new photo. A third of the decks is saved by each program
+of `course_files.py`, where it is said how the files are made.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bench.course_files import (
     POWERPOINT,
     THIS_WEEK,
     WPS,
+    Deck,
     Program,
     deck,
     exercises,
@@ -42,48 +44,45 @@ NEW_PHOTO_BYTES = 90_000
 _T = TypeVar("_T")
 
 
-def word(seed: int, program: Program = WPS) -> tuple[bytes, bytes]:
+def word(seed: int) -> tuple[bytes, bytes]:
     """A word on one slide is corrected."""
     before = deck(seed)
     words = list(before.slides[3])
     words[2] = "订正" + words[2][2:]
-    after = replace(before, slides=_with(before.slides, 3, tuple(words)))
-    return before.save(program, LAST_WEEK), after.save(program, THIS_WEEK)
+    return _saved(seed, before, replace(before, slides=_with(before.slides, 3, tuple(words))))
 
 
-def word_powerpoint(seed: int) -> tuple[bytes, bytes]:
-    """A word on one slide is corrected, in a program whose deflate nobody else has."""
-    return word(seed, POWERPOINT)
+def order(seed: int) -> tuple[bytes, bytes]:
+    """Two slides change places."""
+    before = deck(seed)
+    slides = _with(_with(before.slides, 11, before.slides[4]), 4, before.slides[11])
+    return _saved(seed, before, replace(before, slides=slides))
 
 
 def dates(seed: int) -> tuple[bytes, bytes]:
     """The foot of every slide is changed."""
     before = deck(seed)
-    return before.save(WPS, LAST_WEEK), replace(before, foot="2026年11月16日 三年级（2）班").save(
-        WPS, THIS_WEEK
-    )
+    return _saved(seed, before, replace(before, foot="2026年11月16日 三年级（2）班"))
 
 
 def slide(seed: int) -> tuple[bytes, bytes]:
     """A slide is put in the middle: all after it get other names, all of them another count."""
     before = deck(seed)
     new = tuple(lines(random.Random(seed + 1), 7))
-    after = replace(before, slides=(*before.slides[:8], new, *before.slides[8:]))
-    return before.save(LIBREOFFICE, LAST_WEEK), after.save(LIBREOFFICE, THIS_WEEK)
+    return _saved(seed, before, replace(before, slides=(*before.slides[:8], new, *before.slides[8:])))
 
 
 def picture(seed: int) -> tuple[bytes, bytes]:
     """A photo takes the place of another."""
     before = deck(seed)
-    after = replace(before, photos={**before.photos, "p1": photo(seed, NEW_PHOTO_BYTES)})
-    return before.save(WPS, LAST_WEEK), after.save(WPS, THIS_WEEK)
+    return _saved(seed, before, replace(before, photos={**before.photos, "p1": new_photo(seed)}))
 
 
 def other_program(seed: int) -> tuple[bytes, bytes]:
-    """A deck changes hands: saved last week by one program, this week by another, a word corrected."""
+    """A deck is saved last week by one program, this week by another."""
     before = deck(seed)
     after = replace(before, slides=_with(before.slides, 1, ("重新保存", *before.slides[1][1:])), dialect=1)
-    return before.save(POWERPOINT, LAST_WEEK), after.save(LIBREOFFICE, THIS_WEEK)
+    return before.save(_program(seed), LAST_WEEK), after.save(_program(seed + 10), THIS_WEEK)
 
 
 def pdf_word(seed: int) -> tuple[bytes, bytes]:
@@ -120,7 +119,7 @@ def corrected_script(seed: int) -> tuple[bytes, bytes]:
 
 EDITS: dict[str, tuple[str, Callable[[int], tuple[bytes, bytes]]]] = {
     "word": ("pptx", word),
-    "word_powerpoint": ("pptx", word_powerpoint),
+    "order": ("pptx", order),
     "dates": ("pptx", dates),
     "slide": ("pptx", slide),
     "picture": ("pptx", picture),
@@ -143,9 +142,25 @@ def edited_files(count: int, seed: int = 1) -> list[tuple[str, bytes, bytes]]:
     return found
 
 
-def new_bytes(names: list[str]) -> int:
-    """Return how many bytes of the edits with these file names are new to everybody: photos."""
-    return sum(NEW_PHOTO_BYTES for name in names if name.startswith("picture-"))
+def new_bytes(count: int, seed: int = 1) -> int:
+    """Return how many bytes of `edited_files` are new to everybody: the photos that took the place of others."""
+    kinds = list(EDITS)
+    seeds = (seed * 1000 + number for number in range(count) if kinds[number % len(kinds)] == "picture")
+    return sum(len(new_photo(one)) for one in seeds)
+
+
+def new_photo(seed: int) -> bytes:
+    """Return the photo that `picture` brings."""
+    return photo(seed, NEW_PHOTO_BYTES)
+
+
+def _program(seed: int) -> Program:
+    """Return who saves: another one for each ten of files."""
+    return (WPS, LIBREOFFICE, POWERPOINT)[seed // 10 % 3]
+
+
+def _saved(seed: int, before: Deck, after: Deck) -> tuple[bytes, bytes]:
+    return before.save(_program(seed), LAST_WEEK), after.save(_program(seed), THIS_WEEK)
 
 
 def _with(some: tuple[_T, ...], number: int, one: _T) -> tuple[_T, ...]:
