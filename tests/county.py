@@ -46,7 +46,7 @@ class County:
         for content in contents:
             self.store.add(content)
         files = tuple(file_of(content) for content in contents)
-        made = resource(resource_id, files=files, **fields)
+        made = resource(resource_id, **{"files": files, **fields})
         known = self.bundles()
         with self.store.library.writing() as writer:
             if bundle not in known:

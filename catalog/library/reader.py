@@ -271,7 +271,7 @@ class Reader:
             old = [File(**file) for file in json.loads(serving)]
             new = Resource.from_stored(json.loads(record)).files
             for file in new:
-                before = _same_place(file, old) or _same_role(file, old, new)
+                before = older_edition(file, old, new)
                 if before is not None and before.sha256 != file.sha256 and not self.has(file.sha256):
                     found.setdefault(file.sha256, before.sha256)
         return found
@@ -358,6 +358,11 @@ class Reader:
 
 def _path_order(path: tuple[str, ...], first: dict[tuple[str, ...], int]) -> list[tuple[int, Any]]:
     return [(first[path[:depth]], natural_key(path[depth - 1])) for depth in range(1, len(path) + 1)]
+
+
+def older_edition(file: File, old: list[File], new: tuple[File, ...]) -> File | None:
+    """Return which of a resource's `old` files `file`, one of its `new` ones, takes the place of."""
+    return _same_place(file, old) or _same_role(file, old, new)
 
 
 def _same_place(file: File, old: list[File]) -> File | None:

@@ -40,6 +40,11 @@ _DIFFERENCES = ("--inplace", "--no-whole-file", "--ignore-times")
 _LOST = re.compile(r'(?:link_stat|change_dir) "[^"]*/([^"/]+)"')
 
 
+def is_installed() -> bool:
+    """Return whether the program is here."""
+    return shutil.which("rsync") is not None
+
+
 class RsyncRoad:
     """The tree at `rsync://[USER@]HOST[:PORT]/MODULE[/PATH]`."""
 

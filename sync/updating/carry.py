@@ -17,8 +17,9 @@ from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from catalog.local import Local
 from sync import tree
 from sync.formats.release import TreeFile
-from sync.roads import Road, RoadSettings, find_tree, road_for
+from sync.roads import Road, RoadSettings, find_tree, road_for, rsync
 from sync.roads.road import Missed, staged_file
+from sync.roads.rsync import RsyncRoad
 from sync.roads.staging import Staging
 
 Door = Callable[[list[Staged]], list[Refusal]]
@@ -56,6 +57,11 @@ class Source:
     def name(self) -> str:
         """The kind of road, "" before it was opened."""
         return self._road.name if self._road else ""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its address, "" for a directory."""
+        return urlsplit(self.address).scheme
 
     @property
     def opened(self) -> Road | None:
@@ -119,11 +125,36 @@ class Carrier:
         Raises `StorageError` where our own disk fails.
         """
         waiting = {file.sha256: file for file in files}
+        return self._bring(waiting, self._in_order(waiting), door, progress)
+
+    def bring_differences(
+        self, files: Iterable[TreeFile], door: Door, progress: Callable[[int], None]
+    ) -> Brought:
+        """Bring `files` as what differs from `Staging.bases`, over the roads that can; raises as `bring`."""
+        waiting = {file.sha256: file for file in files}
+        return self._bring(waiting, self._that_compare(), door, progress)
+
+    def compares(self) -> bool:
+        """Return whether a source has a road that sends differences, as far as can be told before it is asked."""
+        return rsync.is_installed() and bool(self._that_compare())
+
+    def _that_compare(self) -> list[Source]:
+        if not self._hints_read:
+            self._add_hints()
+        return [one for one in self.sources if one.failure is None and one.scheme == RsyncRoad.name]
+
+    def _bring(
+        self,
+        waiting: dict[str, TreeFile],
+        sources: Iterable[Source],
+        door: Door,
+        progress: Callable[[int], None],
+    ) -> Brought:
         errors: dict[str, ShuxiangError] = {}
         reused_bytes = self.admit_leftovers(waiting, door)
         asked = len(waiting)
-        for source in self._in_order(waiting):
-            if source.failure is None:
+        for source in sources:
+            if source.failure is None and waiting:
                 try:
                     self._try(source, waiting, errors, door, progress)
                 except (RoadError, ContentError, ConfigError) as error:
@@ -198,13 +229,13 @@ class Carrier:
             if position == len(self.sources):
                 if self._hints_read:
                     return
-                self._hints_read = True
                 self._add_hints()
                 continue
             yield self.sources[position]
             position += 1
 
     def _add_hints(self) -> None:
+        self._hints_read = True
         known = {source.address for source in self.sources}
         for source in tuple(self.sources):
             try:

@@ -17,6 +17,7 @@ from catalog.collect import delete_blobs
 from catalog.errors import ContentError
 from catalog.fit import Fit, Want, fit, rank
 from catalog.library import Generation, Library, Reader, Shelf
+from catalog.library.reader import older_edition
 from catalog.library.rows import places_of
 from catalog.resource import Resource, canonical_json
 from catalog.scope import Scope
@@ -98,6 +99,20 @@ def wants_after(
     return found
 
 
+def bases_after(reader: Reader, changes: Sequence[BundleChange]) -> dict[str, str]:
+    """Return new hash -> hash of its older edition here, as `Reader.predecessors` would tell after `changes`."""
+    found = reader.predecessors()
+    for change in changes:
+        for resource, _ in change.resources():
+            entry = reader.resource(resource.id)
+            old = [] if entry is None else list(entry.serving or entry.resource.files)
+            for file in resource.files:
+                before = older_edition(file, old, resource.files)
+                if before is not None and before.sha256 != file.sha256 and reader.has(before.sha256):
+                    found.setdefault(file.sha256, before.sha256)
+    return found
+
+
 def fit_disk(reader: Reader, blobs: BlobStore, wanted: Sequence[Want], keep_free_bytes: int) -> Fit:
     """Decide what of `wanted` the disk holds, all that is here and all that is free counted as room."""
     held = sum(blob.size_bytes for blob in reader.blobs())
@@ -145,13 +160,16 @@ def plan_of(
     *,
     offers: Offers | None = None,
     roads: Roads | None = None,
+    bases: Mapping[str, str] | None = None,
     deltas: Iterable[BundleDelta] = (),
     sources: tuple[str, ...] = (),
 ) -> Plan:
-    """Return the plan that brings what is wanted, fits and is not here."""
+    """Return the plan that brings what is wanted, fits and is not here; `bases`: new hash -> its older edition here."""
     begun = staging.begun()
+    bases = bases or {}
     held = Held(
         has=reader.has,
+        base=lambda sha256: bases.get(sha256, ""),
         has_torrent=lambda sha256: reader.torrent(sha256) is not None,
         staged_bytes=lambda sha256: begun.get(sha256, 0),
     )

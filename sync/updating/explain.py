@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.updating.loads import REQUEST_BYTES
 from sync.updating.plan import (
+    DIFFERENCES,
     LESSONS,
     OTHER,
     OWN,
@@ -39,6 +40,7 @@ PLACES = {
 WAY_WORDS = {
     PATCH: ("补丁（只取改动）", "patch (only what changed)"),
     PACK: ("合包", "pack"),
+    DIFFERENCES: ("与本机旧版比对（只取不同处）", "compared with the older edition here (only what differs)"),
     SWARM: ("邻居互传", "swarm"),
     WHOLE: ("整份", "whole"),
 }

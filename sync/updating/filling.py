@@ -54,6 +54,7 @@ class Filling:
         self.received: Counter[str] = Counter()
         """Bytes that came by the swarm, by kind."""
         self.warnings: list[ShuxiangError] = []
+        self._bases: dict[str, str] = {}
         self._library = library
         self._blobs = blobs
         self._local = local
@@ -74,7 +75,8 @@ class Filling:
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
             missing = missing_files(wants, fitted, reader.has)
             self.reused_bytes += content.held_bytes(reader, wants, set(changed))
-            staging.bases = {new: self._blobs.path(old) for new, old in reader.predecessors().items()}
+            self._bases = reader.predecessors()
+            staging.bases = {new: self._blobs.path(old) for new, old in self._bases.items()}
         content.set_left_out(self._library, wants, fitted)
         delivery = Delivery(
             carrier, staging, self._library, self._blobs, self._progress, self._settings.neighbours
@@ -123,6 +125,7 @@ class Filling:
             wishes = self._with_lessons(reader, self._wishes())
             wants = content.wants_after(reader, wishes, changes, gone)
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
+            self._bases = content.bases_after(reader, changes)
             return content.plan_of(
                 release.number,
                 reader,
@@ -131,6 +134,7 @@ class Filling:
                 staging,
                 offers=self._offers(release, reader, missing_files(wants, fitted, reader.has)),
                 roads=self._roads(carrier),
+                bases=self._bases,
                 deltas=(*(change.delta for change in changes), *gone),
                 sources=sources,
             )
@@ -171,7 +175,11 @@ class Filling:
             return Roads()
         host = urlsplit(road.address).hostname or ""
         far = road.name != "directory" and self._settings.road.governor.governs(host)
-        return Roads(first=road.name, swarm=far and self._settings.neighbours is not None)
+        # A source that is a neighbour gives whole files for nothing; what differs would come over the line.
+        differences = (far or road.name == "rsync") and bool(self._bases) and carrier.compares()
+        return Roads(
+            first=road.name, swarm=far and self._settings.neighbours is not None, differences=differences
+        )
 
     def _plan_haul(
         self, carrier: Carrier, staging: Staging, release: Release, wants: Sequence[Want], fitted: Fit
@@ -182,7 +190,14 @@ class Filling:
         for _ in range(3):
             with self._library.reading() as reader:
                 plan = content.plan_of(
-                    release.number, reader, wants, fitted, staging, offers=offers, roads=self._roads(carrier)
+                    release.number,
+                    reader,
+                    wants,
+                    fitted,
+                    staging,
+                    offers=offers,
+                    roads=self._roads(carrier),
+                    bases=self._bases,
                 )
             room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
             content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul.sources())

@@ -1,16 +1,20 @@
 """What travels for the blobs that are wanted, and by which way: pure.
 
-A blob comes by a patch where its source is here and that is shorter than the rest of the blob; else whole. What then
-travels (blobs, patches, `.torrent` files) comes out of a pack where three or more of it lie there and the pack is
-cheaper than each by itself. What has a torrent goes by the swarm where one may run, all else by the first road.
+A blob comes by a patch where its source is here and that is shorter than the rest of the blob; else, where its older
+edition is here and a source has a road that sends differences (rsync), by that if what it is reckoned to cost is less;
+else whole. What then travels (blobs, patches, `.torrent` files) comes out of a pack where three or more of it lie there
+and the pack is cheaper than each by itself. What has a torrent goes by the swarm where one may run, all else by the
+first road.
 Invariant: no file stands twice among the loads, and no choice costs the line more than whole files would.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from catalog.resource import File
 from sync.formats.release import TreeFile
 from sync.formats.transport import USEFUL_MEMBERS, Pack, Patch, Torrent
 from sync.roads.road import blob_file
@@ -19,15 +23,26 @@ REQUEST_BYTES = 500
 """What asking for one more file costs a line, beside its bytes."""
 
 
+# What rsync sends of an edited document, all in all: of the kinds of edits in `tests/bench/edits.py` a 15th of the
+# bytes; reckoned with twice that, so that a swarm or a pack which is about as good is not passed over.
+DIFFERENT_SHARE = 8
+LEAST_DIFFERING_BYTES = 32 << 10
+# A checksum of each block, whose length is the root of the file's (rsync's own rule), goes up the line.
+_CHECKSUM_BYTES = 8
+# Another cut of a film or another scan has nothing of the bytes of the one before.
+_ALL_DIFFERENT = ("video/", "audio/", "image/")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roads:
-    """What files can travel by: the kind of the first road, and whether a swarm may run.
+    """What files can travel by: the kind of the first road, whether a swarm may run, and whether differences can come.
 
     A directory gives a whole file sooner than a patch can be applied, and a stick has neither patches nor packs.
     """
 
     first: str = "http"
     swarm: bool = False
+    differences: bool = False
 
     @property
     def is_line(self) -> bool:
@@ -41,9 +56,13 @@ def _nothing(_: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What is here, by hash: blobs, torrents of blobs, and how many bytes of a file an earlier run left in staging."""
+    """What is here, by hash: blobs, torrents of blobs, and how many bytes of a file an earlier run left in staging.
+
+    `base`: the blob here that is the older edition of a wanted one ("": none).
+    """
 
     has: Callable[[str], bool]
+    base: Callable[[str], str] = lambda _: ""
     has_torrent: Callable[[str], bool] = lambda _: False
     staged_bytes: Callable[[str], int] = _nothing
 
@@ -57,7 +76,7 @@ class Load:
     """One file that travels; `offer` says what it is for (None: it is a wanted blob itself).
 
     `place`: the class of what needs it first. `cost_bytes`: what has not come of it yet. `torrent`: the swarm may
-    carry it. `inside`: of a pack, what is taken out of it.
+    carry it. `inside`: of a pack, what is taken out of it. `base`: it comes as differences from that blob.
     """
 
     file: TreeFile
@@ -66,6 +85,7 @@ class Load:
     cost_bytes: int
     torrent: Torrent | None = None
     inside: tuple[Load, ...] = ()
+    base: str = ""
 
 
 def choose_patches(
@@ -90,6 +110,20 @@ def choose_patches(
         if best and held.rest_of(best.file) < held.rest_of(blob_file(target, targets[target])):
             chosen[target] = best
             used.add(best.file.sha256)
+    return chosen
+
+
+def choose_differences(targets: Iterable[File], held: Held) -> dict[str, int]:
+    """Return target -> what it is reckoned to cost as differences from its older edition, where that is less."""
+    chosen: dict[str, int] = {}
+    for file in targets:
+        size_bytes = file.size_bytes
+        if size_bytes < LEAST_DIFFERING_BYTES or file.media_type.startswith(_ALL_DIFFERENT):
+            continue
+        checksums = _CHECKSUM_BYTES * math.isqrt(size_bytes)
+        reckoned = min(size_bytes // DIFFERENT_SHARE + checksums, size_bytes)
+        if reckoned < held.rest_of(blob_file(file.sha256, size_bytes)) and held.base(file.sha256):
+            chosen[file.sha256] = reckoned
     return chosen
 
 

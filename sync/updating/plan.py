@@ -18,11 +18,11 @@ from catalog.resource import File
 from sync.formats.release import TreeFile
 from sync.formats.transport import Offers, Pack, Patch, Torrent
 from sync.roads.road import blob_file
-from sync.updating.loads import Held, Load, Roads, choose_packs, choose_patches, shares
+from sync.updating.loads import Held, Load, Roads, choose_differences, choose_packs, choose_patches, shares
 
 LESSONS, REQUESTED, OWN_NOW, OWN, THIS_TERM, OTHER, SPARE = range(-1, 6)
 """Classes: the first number of a want's rank, and `SPARE` for what a lesson can do without."""
-PATCH, PACK, SWARM, WHOLE = WAYS = ("patch", "pack", "swarm", "whole")
+PATCH, PACK, DIFFERENCES, SWARM, WHOLE = WAYS = ("patch", "pack", "differences", "swarm", "whole")
 _ROLE_ORDER = {
     role: place
     for place, role in enumerate(
@@ -38,7 +38,7 @@ _Key = tuple[int, int, int, int, int, int]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """How a blob comes. `cost_bytes`: its share of what is carried. `file`: the patch or pack that it comes out of;
-    `source`: the blob here that is patched; `road`: what carries it (`http`, `rsync`, `directory`, `swarm`)."""
+    `source`: the blob here that is patched or compared with; `road`: what carries it (`http`, `rsync`, `directory`, `swarm`)."""
 
     kind: str
     cost_bytes: int
@@ -59,10 +59,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Loads of one class that one fetch brings: by the swarm, or by the roads."""
+    """Loads of one class that one fetch brings: by the swarm, as differences, or by the roads."""
 
     place: int
-    swarm: bool
+    road: str
     loads: tuple[Load, ...]
 
 
@@ -81,7 +81,8 @@ class Haul:
     @property
     def begun_bytes(self) -> int:
         """The bytes of wanted blobs that an earlier run left in staging and that are built upon."""
-        return sum(load.file.size_bytes - load.cost_bytes for load in self.loads if load.offer is None)
+        whole = (load for load in self.loads if load.offer is None and not load.base)
+        return sum(load.file.size_bytes - load.cost_bytes for load in whole)
 
     @property
     def aside_bytes(self) -> int:
@@ -94,7 +95,7 @@ class Haul:
         return travelling | {step.file.sha256 for step in self.steps}
 
     def sources(self) -> set[str]:
-        """Return the hashes of the blobs that patches are applied to: they must stay until then."""
+        """Return the hashes of the blobs that others are made of: they must stay until then."""
         return {step.way.source for step in self.steps if step.way.source}
 
     def groups(self) -> Iterator[Group]:
@@ -103,7 +104,7 @@ class Haul:
         size_bytes = 0
         for load in self.loads:
             if group and (
-                (load.place, load.torrent is None) != (group[0].place, group[0].torrent is None)
+                (load.place, _road_of(load)) != (group[0].place, _road_of(group[0]))
                 or len(group) >= GROUP_FILES
                 or size_bytes + load.cost_bytes > GROUP_BYTES
             ):
@@ -160,12 +161,15 @@ def plan_content(
     lacking = [(want, files) for want in wants if (files := _missing(want, fitted, held.has))]
     targets = {file.sha256: file.size_bytes for _, files in lacking for file in files}
     patches = choose_patches(targets, offers.patches, held) if roads.is_line else {}
+    rest = {file.sha256: file for _, files in lacking for file in files if file.sha256 not in patches}
+    differing = choose_differences(rest.values(), held) if roads.differences else {}
     carriers = {
         sha256: patches[sha256].file if sha256 in patches else blob_file(sha256, size_bytes)
         for sha256, size_bytes in targets.items()
     }
-    order = _in_order(lacking, {sha256: held.rest_of(file) for sha256, file in carriers.items()})
-    return _Hauling(order, targets, patches, carriers, offers, held, roads).haul()
+    costs = {sha256: held.rest_of(file) for sha256, file in carriers.items()} | differing
+    order = _in_order(lacking, costs)
+    return _Hauling(order, targets, patches, differing, carriers, offers, held, roads).haul()
 
 
 class _Hauling:
@@ -176,6 +180,7 @@ class _Hauling:
         order: Mapping[str, _Key],
         targets: Mapping[str, int],
         patches: Mapping[str, Patch],
+        differing: Mapping[str, int],
         carriers: Mapping[str, TreeFile],
         offers: Offers,
         held: Held,
@@ -184,6 +189,7 @@ class _Hauling:
         self._order = order
         self._targets = targets
         self._patches = patches
+        self._differing = differing
         self._carriers = carriers
         self._offers = offers
         self._held = held
@@ -211,14 +217,14 @@ class _Hauling:
             load = replace(load, inside=tuple(replace(one, place=key[0], cost_bytes=0) for one in inside))
             extra = [] if load.torrent is None else self._torrents_of(load.file.sha256, key[0])
             keyed += [((key[0], 0, 0, *key[2:]), one) for one in extra]
-            keyed.append(((key[0], load.torrent is not None, load.cost_bytes, *key[2:]), load))
+            keyed.append(((key[0], _later(load), load.cost_bytes, *key[2:]), load))
             costs |= shares(load.cost_bytes + sum(one.cost_bytes for one in extra), inside)
             packed |= {one.file.sha256: load for one in inside}
         for sha256, load in self._needs.items():
             if sha256 not in packed:
                 place, weight, *rest = self._keys[sha256]
                 weight = 0 if isinstance(load.offer, Torrent) else weight
-                keyed.append(((place, load.torrent is not None, weight, *rest), load))
+                keyed.append(((place, _later(load), weight, *rest), load))
                 costs[sha256] = load.cost_bytes
         keyed.sort(key=lambda one: one[0])
         return Haul(
@@ -231,7 +237,8 @@ class _Hauling:
         patch = self._patches.get(sha256)
         pack = packed.get(carrier.sha256)
         travels = pack or self._needs[carrier.sha256]
-        kind = PATCH if patch else PACK if pack else SWARM if travels.torrent else WHOLE
+        kind = PATCH if patch else PACK if pack else _road_of(travels)
+        road = {SWARM: "swarm", DIFFERENCES: "rsync"}.get(_road_of(travels), self._roads.first)
         own = [load.file.sha256 for load in self._loads_for(sha256, key[0])]
         return Step(
             file=blob_file(sha256, self._targets[sha256]),
@@ -240,9 +247,9 @@ class _Hauling:
             way=Way(
                 kind=kind,
                 cost_bytes=sum(costs[one] for one in own),
-                road="swarm" if travels.torrent else self._roads.first,
+                road=road,
                 file=patch.file if patch else pack.file if pack else None,
-                source=patch.source if patch else "",
+                source=patch.source if patch else travels.base,
             ),
         )
 
@@ -263,6 +270,14 @@ class _Hauling:
 
     def _load(self, file: TreeFile, offer: Pack | Patch | Torrent | None, place: int) -> Load:
         torrent = self._offers.torrents.get(file.sha256) if self._roads.swarm else None
+        if offer is None and file.sha256 in self._differing:
+            return Load(
+                file=file,
+                offer=None,
+                place=place,
+                cost_bytes=self._differing[file.sha256],
+                base=self._held.base(file.sha256),
+            )
         return Load(
             file=file,
             offer=offer,
@@ -301,4 +316,13 @@ def _missing(want: Want, fitted: Fit, has: Callable[[str], bool]) -> list[File]:
 
 
 def _group(loads: Sequence[Load]) -> Group:
-    return Group(place=loads[0].place, swarm=loads[0].torrent is not None, loads=tuple(loads))
+    return Group(place=loads[0].place, road=_road_of(loads[0]), loads=tuple(loads))
+
+
+def _road_of(load: Load) -> str:
+    return SWARM if load.torrent is not None else DIFFERENCES if load.base else WHOLE
+
+
+def _later(load: Load) -> int:
+    """Return the place of a load's road in its class: what the first road brings comes before the rest."""
+    return (WHOLE, DIFFERENCES, SWARM).index(_road_of(load))

@@ -29,7 +29,7 @@ from sync.roads.staging import Staging
 from sync.updating.carry import Carrier
 from sync.updating.loads import REQUEST_BYTES, Load
 from sync.updating.neighbours import LAN, Company, Neighbours
-from sync.updating.plan import PACK, PATCH, SWARM, WHOLE, Haul
+from sync.updating.plan import DIFFERENCES, PACK, PATCH, SWARM, WHOLE, Haul
 
 HERE = "here"
 """The way of a blob that an earlier run had brought, and that only the door was still to let in."""
@@ -75,6 +75,7 @@ class Delivery:
         self._company = Company(neighbours, staging, library)
         self._road = ""
         self._shared: set[str] = set()
+        self._compared: set[str] = set()
         self._speed = Speed()
         self._offers: dict[str, Load] = {}
         self._sizes: dict[str, int] = {}
@@ -147,11 +148,30 @@ class Delivery:
             (one.file.sha256, one) for load in loads for one in (load, *load.inside) if one.offer is not None
         )
         waiting = {sha256: load.file for sha256, load in by_file.items()}
+        if all(load.base for load in loads):
+            return self._carry_differences(by_file)
         by_swarm = [load for load in loads if load.torrent is not None]
         if by_swarm and self._company.join(self.arrivals.warnings):
             self._carry_by_swarm(by_swarm, waiting)
         brought = self._carrier.bring(waiting.values(), self._door, self._tell)
         return [(by_file[one.file.sha256], one.error) for one in brought.missed]
+
+    def _carry_differences(self, loads: Mapping[str, Load]) -> list[tuple[Load, ShuxiangError]]:
+        """Bring `loads` as what differs from their older editions; return those that did not come so."""
+        self._compared |= loads.keys()
+        before = self._carrier.received().get("rsync", 0)
+        brought = self._carrier.bring_differences(
+            (load.file for load in loads.values()), self._door, self._tell
+        )
+        missed = [(loads[one.file.sha256], one.error) for one in brought.missed]
+        refused = {(error.code, error.where): error for _, error in missed if error.code != "E-ROAD-MISSING"}
+        self.arrivals.warnings += refused.values()
+        came = sum(load.file.size_bytes for load in loads.values())
+        came -= sum(load.file.size_bytes for load, _ in missed)
+        received = self._carrier.received().get("rsync", 0) - before
+        self.arrivals.saved[DIFFERENCES] += max(0, came - received)
+        self._compared -= loads.keys()
+        return missed
 
     def _carry_by_swarm(self, loads: Sequence[Load], waiting: dict[str, TreeFile]) -> None:
         """Bring `loads` by the swarm, and take out of `waiting` what came; the roads go on inside the rest."""
@@ -193,6 +213,10 @@ class Delivery:
         found = self._fallen
         self._fallen = []
         for load, error in lost:
+            if load.base:
+                # The road that compares is closed to us, or has not the file: it comes as if nothing like it were here.
+                found.append(replace(self._whole(load.file.sha256), place=load.place))
+                continue
             match load.offer:
                 case None:
                     missed.append(Missed(file=load.file, error=error))
@@ -254,7 +278,7 @@ class Delivery:
             if item.blob.sha256 in wrong:
                 refused.append(wrong[item.blob.sha256])
             else:
-                self._arrived(item.blob, WHOLE)
+                self._arrived(item.blob, DIFFERENCES if item.blob.sha256 in self._compared else WHOLE)
         for sha256, (item, way) in made.blobs.items():
             if sha256 in wrong:
                 self._fall(sha256, wrong[sha256].error)

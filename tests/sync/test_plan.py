@@ -219,7 +219,7 @@ def test_a_big_pack_goes_by_the_swarm_with_its_torrent_file_before_it() -> None:
         (5 * MIB, True),
     ]
     assert {step.way.road for step in made.steps} == {"swarm"}
-    assert [group.swarm for group in made.groups()] == [False, True]
+    assert [group.road for group in made.groups()] == [WHOLE, SWARM]
 
 
 blobs = st.integers(0, 12)
