@@ -78,7 +78,7 @@ def check(root: Path, acknowledged: tuple[str, ...]) -> None:
 
 def test_what_a_road_goes_on_with_is_right_after_a_cut(outage: Outage) -> None:
     log = outage.record(receive)
-    for cut in log.cuts(30, seed=61):
+    for cut in log.cuts(35, seed=61):
         with outage.mounted(cut) as root:
             check(root, cut.acknowledged)
 

@@ -148,7 +148,7 @@ def check(publisher: Publisher, root: Path, acknowledged: tuple[str, ...]) -> No
 
 def test_a_cut_among_patches_and_packs_shows_nothing_half_made(outage: Outage, publisher: Publisher) -> None:
     log = outage.record(follow(publisher), prepare=begin(publisher))
-    for cut in log.cuts(25, seed=5):
+    for cut in log.cuts(40, seed=5):
         with outage.mounted(cut) as root:
             check(publisher, root, cut.acknowledged)
 
