@@ -24,6 +24,7 @@ debian:
 debian-test:
 	@./tools/debian-packages $(DEBIAN) $(DEBIAN_TEST)
 	@./tools/debian13-clients build/debian13
+	@./tools/name-clients build/name-clients
 
 $(VENV)/.stamp: requirements.txt requirements-build.txt pyproject.toml
 	@./tools/make-venv $(PYTHON) $(VENV) requirements.txt

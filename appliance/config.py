@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from appliance.names.labels import BOX_WORD, HUB_WORD, LONGEST_WORD, is_word
 from catalog import durable
 from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError
@@ -37,6 +38,9 @@ class BoxConfig:
     rsync_password: str | None = None
     scope: Scope = EVERYTHING
     policy: Layer = field(default_factory=dict)
+    word: str = BOX_WORD
+    own_word: str = ""
+    answer_names: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,9 @@ class HubConfig:
     rsync_allow: tuple[str, ...] = PRIVATE_NETWORKS
     torrent_port: int = 8874
     roads: tuple[str, ...] = ()
+    word: str = HUB_WORD
+    own_word: str = ""
+    answer_names: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,11 @@ class _Key:
     scale: int = 1
 
 
+_NAMES = {
+    "word": _Key("names", "word", str),
+    "own_word": _Key("names", "own", str),
+    "answer_names": _Key("names", "answer", bool),
+}
 _BOX = {
     "name": _Key("", "name", str),
     "hub": _Key("hub", "url", str),
@@ -75,6 +87,7 @@ _BOX = {
     "reserve_bytes": _Key("disk", "reserve_mb", int, 1 << 20),
     "scope": _Key("scope", "", dict),
     "policy": _Key("policy", "", dict),
+    **_NAMES,
 }
 _HUB = {
     "name": _Key("", "name", str),
@@ -85,6 +98,7 @@ _HUB = {
     "rsync_allow": _Key("rsync", "allow", list),
     "torrent_port": _Key("torrent", "port", int),
     "roads": _Key("publish", "roads", list),
+    **_NAMES,
 }
 
 
@@ -135,6 +149,8 @@ def _read(
         place = ".".join(filter(None, (key.table, key.name)))
         if not _is_of(value, key.kind):
             raise ConfigError("E-CONFIG", where=place, expected=key.kind.__name__, found=value)
+        if key.table == "names" and key.kind is str and value and not is_word(value):
+            raise ConfigError("E-CONFIG", where=place, expected=f"a-z 0-9 -, <= {LONGEST_WORD}", found=value)
         if key.kind is int and value < 0:
             raise ConfigError("E-CONFIG", where=place, expected=">= 0", found=value)
         values[field_name] = (
@@ -220,6 +236,11 @@ def write_config(path: Path, config: BoxConfig | HubConfig) -> None:
             "torrent": [_Line("port", config.torrent_port, "BitTorrent 端口 port", True)],
             "publish": [_Line("roads", list(config.roads), "其他通道 other roads, {host} = this hub", True)],
         }
+    tables["names"] = [
+        _Line("word", config.word, "浏览器里可以打的名字 the word to type in a browser", True),
+        _Line("own", config.own_word, "另一个自己的名字 another name of its own", True),
+        _Line("answer", config.answer_names, "在网内应答这些名字 answer for them on the network", True),
+    ]
     parts = [head]
     for table, lines in tables.items():
         parts.append((f"\n[{table}]\n" if table else "") + "".join(line.text() for line in lines))

@@ -38,6 +38,7 @@ class Announcement:
     """What a box or hub says about itself; `state` is short, such as `release 12`.
 
     `host` is the address it listens on: where that is one address, only this one is announced, and loopback never.
+    `names` are labels that are ours on this network (`appliance.names`): each answers as `<label>.local`.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Announcement:
     port: int
     state: str = ""
     host: str = ""
+    names: tuple[str, ...] = ()
+
+    def server(self, number: int) -> str:
+        """Return the host name that the `number`-th service points to: mDNS answers for no others."""
+        label = self.names[number % len(self.names)] if self.names else f"shuxiang-{self.id[:12]}"
+        return f"{label}.local."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,12 @@ class Announcer:
         """Announce the new `state`; does not wait."""
         with self._lock:
             self._announcement = replace(self._announcement, state=state)
+        self._wake.set()
+
+    def rename(self, names: tuple[str, ...]) -> None:
+        """Answer for these labels from now on (the first ones, as many as there are service types); does not wait."""
+        with self._lock:
+            self._announcement = replace(self._announcement, names=names[: len(SERVICE_TYPES)])
         self._wake.set()
 
     def close(self) -> None:
@@ -308,7 +321,7 @@ def _service_info(
         f"{label}.{kind}",
         port=announcement.port,
         properties=properties,
-        server=f"shuxiang-{announcement.id[:12]}.local.",
+        server=announcement.server(SERVICE_TYPES.index(kind)),
         parsed_addresses=list(addresses),
     )
 

@@ -18,6 +18,7 @@ from appliance.box import Box
 from appliance.config import HubConfig, read_config
 from catalog.clock import is_plausible
 from catalog.errors import ShuxiangError
+from catalog.local import Local
 from catalog.message import Message
 
 ERROR, WARNING, FINE = "error", "warning", "ok"
@@ -101,6 +102,20 @@ WORDS: dict[str, Message] = {
         "存到 U 盘后从本机删除",
         "move it to a stick and delete it here",
     ),
+    "D-NAME-TAKEN": Message(
+        4,
+        "这个网里有另一台设备用同样的名字",
+        "another device on this network has the same name",
+        "照 /reach 页上的名字打开，或在 config.toml 的 [names] 里改名",
+        "open it by the names on its page /reach, or rename it under [names] in config.toml",
+    ),
+    "D-NAME-PORT": Message(
+        4,
+        "不能应答 Windows 的名字查询（端口被占用或没有权限）",
+        "names cannot be answered for Windows: a port is taken or not allowed",
+        "用 systemd 服务运行（CAP_NET_BIND_SERVICE），停用本机的 nmbd",
+        "run it as the systemd service (CAP_NET_BIND_SERVICE), and no nmbd beside it",
+    ),
     "D-FINE": Message(0, "一切正常", "all is well", "不用处理", "nothing to do"),
 }
 
@@ -133,6 +148,8 @@ def examine(state: Path, language: str) -> list[Ailment]:
         found += _tools(HUB_SAVERS if hub else BOX_SAVERS, WARNING)
         if isinstance(config, HubConfig):
             found += [*_recovery(state), *_space(state)]
+            with Local.open(state / "local.db") as local:
+                found += _names(local)
         else:
             with Box.open(state) as box:
                 for check in BOX_CHECKS:
@@ -204,6 +221,22 @@ def _system() -> tuple[str, str]:
     return values.get("ID", "").strip('"'), values.get("VERSION_ID", "").strip('"')
 
 
+def _names(local: Local) -> Iterator[Ailment]:
+    from appliance.reach import known_names
+
+    known = known_names(local)
+    if known.taken:
+        told = ", ".join(f"{name} {address}" for name, address in known.taken.items())
+        yield Ailment(code="D-NAME-TAKEN", level=WARNING, found=f"{told}; {' '.join(known.names.values())}")
+    if known.missing:
+        told = ", ".join(f"{protocol} {reason}" for protocol, reason in known.missing.items())
+        yield Ailment(code="D-NAME-PORT", level=WARNING, found=told)
+
+
+def _box_names(box: Box) -> Iterator[Ailment]:
+    yield from _names(box.local)
+
+
 def _recovery(state: Path) -> Iterator[Ailment]:
     if (state / "recovery" / "recovery.json").exists():
         yield Ailment(code="D-RECOVERY", level=WARNING, found=str(state / "recovery" / "recovery.json"))
@@ -231,7 +264,7 @@ def _syncs(box: Box) -> Iterator[Ailment]:
     last = next(iter(box.local.syncs(1)), None)
     if last is None:
         yield Ailment(code="D-NEVER-SYNCED", level=WARNING)
-    elif last.result != "ok":
+    elif last.result == "failed":
         yield Ailment(code="D-SYNC-FAILED", level=WARNING, found=last.code)
     elif box.clock() - last.at > timedelta(days=QUIET_DAYS):
         yield Ailment(code="D-QUIET", level=WARNING, found=f"{last.at:%Y-%m-%d}")
@@ -268,4 +301,5 @@ BOX_CHECKS: tuple[Callable[[Box], Iterator[Ailment]], ...] = (
     _damage,
     _subscriptions,
     _index,
+    _box_names,
 )

@@ -58,7 +58,7 @@ def serve_hub(
         _daemon(hub, rsync_port),
         _seeder(hub, application, torrent_port, host),
         announced(
-            hub.library, name=hub.config.name, id=hub.id, role="hub", port=port_of(listening), host=host
+            hub.library, hub.local, hub.config, id=hub.id, role="hub", port=port_of(listening), host=host
         ),
         notified(lambda: answers(host, port_of(listening))),
     ):
@@ -100,7 +100,8 @@ class HubApp:
     """The WSGI application of a hub: the tree under `/tree/`, `/checkin` for boxes, everything else the staff pages."""
 
     def __init__(self, hub: Hub) -> None:
-        from sync.checkin import CheckIn, Registry
+        from sync.checkin import CheckIn
+        from sync.registry import Registry
         from webui.hub.app import create_hub_app
 
         settings = HubSettings(

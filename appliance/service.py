@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.box import VERSION, Box
+from appliance.config import BoxConfig, HubConfig
 from appliance.keeper import Keeper
 from appliance.notify import answers, notified
 from appliance.operations import BoxOperations
@@ -23,6 +24,7 @@ from appliance.streaming import Watched
 from catalog.errors import ShuxiangError
 from catalog.finder import Finder
 from catalog.library import Library
+from catalog.local import Local
 from webui.operations import BoxSettings
 
 # Threads wait for disks, not for the processor; connections are many and cheap.
@@ -58,7 +60,7 @@ def serve_box(
     keeper = operations.keeper = Keeper(box, application.streamed_seconds) if service else None
     tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (
-        announced(box.library, name=box.config.name, id=box.id, role="box", port=port_of(pages), host=host),
+        announced(box.library, box.local, box.config, id=box.id, role="box", port=port_of(pages), host=host),
         keeper.keeping() if keeper else nullcontext(),
         notified(lambda: answers(host, port_of(pages))),
     ):
@@ -87,16 +89,20 @@ def _in_address(host: str) -> str:
 
 
 @contextmanager
-def announced(library: Library, *, name: str, id: str, role: str, port: int, host: str) -> Iterator[None]:
-    """Announce the service on the network while the block runs, with the release that its pages show."""
+def announced(
+    library: Library, local: Local, config: BoxConfig | HubConfig, *, id: str, role: str, port: int, host: str
+) -> Iterator[None]:
+    """Announce the service on the network while the block runs, with the release that its pages show, and answer
+    for its names."""
     from appliance.discovery import Announcement, Announcer
+    from appliance.reach import answering
 
     def state() -> str:
         return f"release {library.generation().release}"
 
     ended = threading.Event()
     announcement = Announcement(
-        name=name, id=id, role=role, version=VERSION, state=state(), port=port, host=host
+        name=config.name, id=id, role=role, version=VERSION, state=state(), port=port, host=host
     )
     with Announcer(announcement, settle_seconds=SETTLE_SECONDS) as announcer:
 
@@ -111,7 +117,8 @@ def announced(library: Library, *, name: str, id: str, role: str, port: int, hos
         thread = threading.Thread(target=follow, name="announce", daemon=True)
         thread.start()
         try:
-            yield
+            with answering(config, local, id=id, host=host, rename=announcer.rename):
+                yield
         finally:
             ended.set()
             thread.join()
@@ -150,6 +157,7 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
 
 def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Watched:
     """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
+    from appliance.reach import reach_of
     from sync.serve import held_tree
     from webui.app import create_box_app
 
@@ -168,6 +176,7 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         clock=box.shown_now,
         clock_mark=box.clock_mark,
         blobs=box.directory / "blobs",
+        reach=lambda: reach_of(box.local),
     )
     tree = held_tree(box.trust, box.blobs.path, _Holds(box))
     finder = Finder(box.library, box.index)

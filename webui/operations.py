@@ -41,6 +41,18 @@ class DiskSpace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How this machine is reached on its network: `names` without `.local`, `addresses` as text, IPv4 first.
+
+    `taken` maps each name that another machine has to an address of that one.
+    """
+
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyField:
     """One rule of the shared line: `text` as it is set here ("": not here), else `inherited` from whom.
 
@@ -116,7 +128,8 @@ class BoxSettings:
     """What the pages are told when they start.
 
     `secret` keys the form tokens and the login session; `clock` returns the display time in the school's own
-    zone, aware; `clock_mark` names the clock that it follows (`trusted`, `display` or `untrusted`).
+    zone, aware; `clock_mark` names the clock that it follows (`trusted`, `display` or `untrusted`). `reach` says under
+    which names and addresses others find this box now.
     """
 
     box_id: str
@@ -127,3 +140,4 @@ class BoxSettings:
     clock: Callable[[], datetime]
     clock_mark: Callable[[], str]
     blobs: Path
+    reach: Callable[[], Reach] = Reach

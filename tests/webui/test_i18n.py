@@ -64,7 +64,8 @@ def test_english_has_no_chinese_but_examples_and_keeps_the_fields() -> None:
 
 def test_templates_hold_no_untranslated_chinese() -> None:
     for path in TEMPLATES.rglob("*.html"):
-        if "hub" in path.relative_to(TEMPLATES).parts:
+        # find.html is taken away as a file: it says everything in both languages.
+        if "hub" in path.relative_to(TEMPLATES).parts or path.name == "find.html":
             continue
         text = re.sub(r"_\('[^']*'", "", path.read_text(encoding="utf-8"))
         assert set(CHINESE.findall(text)) <= set("中文"), path

@@ -1,0 +1,1 @@
+"""The word that children type: names claimed and answered on the local network by mDNS, LLMNR and NetBIOS."""
