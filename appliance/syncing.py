@@ -33,6 +33,7 @@ from sync.updating.update import Update, UpdateResult, UpdateSettings
 RATE_LEAST_BYTES = 1 << 20
 RATE_RUNS = 20
 MOST_WARNINGS = 20
+STOPPED_BY_RULE = ("E-PAUSED", "E-BUDGET")
 
 
 def sources_of(box: Box, source: str | None) -> tuple[str, ...]:
@@ -141,11 +142,18 @@ def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any]) ->
     box.local.record_sync(
         SyncRun(
             at=box.clock(),
-            result="failed" if failure else "ok",
+            result=_result(failure),
             code=failure.code if failure else "",
             details=details,
         )
     )
+
+
+def _result(failure: ShuxiangError | None) -> str:
+    """Return how a run ended: one that the line's rules stopped did not fail, it goes on when they let it."""
+    if failure is None:
+        return "ok"
+    return "paused" if failure.code in STOPPED_BY_RULE else "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

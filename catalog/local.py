@@ -56,7 +56,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRun:
-    """One sync as it ended: `result` is "ok" or "failed", `code` the refusal's code or ""."""
+    """One sync as it ended: `result` is "ok", "failed", or "paused" where the rules of the line stopped it.
+
+    `code`: the refusal's code or "".
+    """
 
     at: datetime
     result: str

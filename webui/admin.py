@@ -24,6 +24,7 @@ from webui.accounts import ACCOUNTS, LoginGate, has_password, is_right_password
 from webui.guard import ROOT, Guard
 from webui.house import House, Visit
 from webui.status import box_status
+from webui.syncing import ended
 
 AUDIT_SHOWN = 20
 REQUESTS_SHOWN = 50
@@ -147,6 +148,7 @@ def _home(house: House, visit: Visit, guard: Guard) -> Response:
         work=house.operations.work(),
         last_at=_moment(last.at, words.day(last.at.astimezone(CHINA).date())) if last else "",
         last=last,
+        last_ended=translate(ended(last)) if last else "",
         asked=[(entry.resource.id, entry.resource.title, entry.cached) for entry in asked],
         disk_text=f"{words.size(disk.free_bytes)} / {words.size(disk.total_bytes)}",
         disk_tenths=min(10, used * 10 // disk.total_bytes) if disk.total_bytes else 0,

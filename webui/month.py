@@ -77,7 +77,7 @@ def month_of(runs: Iterable[SyncRun], today: date, zone: tzinfo) -> Month:
         if not first <= day <= today:
             continue
         counted += 1
-        failed += run.result != "ok"
+        failed += run.result == "failed"
         roads.setdefault(day, Counter()).update(_bytes_by_name(run.details.get("roads")))
         saved.update(_bytes_by_name(run.details.get("saved")))
     days = (first + timedelta(days=number) for number in range((today - first).days + 1))

@@ -68,9 +68,9 @@ PLACES = {
     4: "其他",
     5: "视频原件",
 }
-WAYS = {"patch": "补丁", "pack": "合包", "swarm": "互传", "whole": "整份"}
+WAYS = {"patch": "补丁", "pack": "合包", "differences": "比对", "swarm": "互传", "whole": "整份"}
 LAYERS = {"": "出厂", "config": "配置文件", "hub": "县中心"}
-SAVINGS = {"patch": "补丁", "pack": "合包", "lan": "邻近书箱"}
+SAVINGS = {"patch": "补丁", "pack": "合包", "differences": "比对", "lan": "邻近书箱"}
 
 
 def routes(house: House) -> Blueprint:
@@ -264,8 +264,8 @@ def _run(run: SyncRun, words: Words, translate: Translate) -> dict[str, Any]:
     roads = run.details.get("roads") or {}
     return {
         "at": _moment(run.at, words),
-        "ok": run.result == "ok",
-        "code": run.code,
+        "ended": translate(ended(run)),
+        "code": run.code if run.result == "failed" else "",
         "blobs": run.details.get("fetched_blobs", 0),
         "roads": [
             f"{translate(ROADS.get(road, road))} {words.size(count)}"
@@ -274,6 +274,15 @@ def _run(run: SyncRun, words: Words, translate: Translate) -> dict[str, Any]:
         ],
         "time": words.duration(run.details.get("seconds", 0)),
     }
+
+
+def ended(run: SyncRun) -> str:
+    """Return in the pages' first language how a run ended; a failure has its code, which a technician asks for."""
+    if run.result == "ok":
+        return "完成"
+    if run.result == "paused":
+        return REASONS["budget"] if run.code == "E-BUDGET" else "已暂停"
+    return "没有完成"
 
 
 def _moment(at: datetime, words: Words) -> str:

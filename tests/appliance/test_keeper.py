@@ -106,7 +106,7 @@ def test_a_box_syncs_by_itself_and_stops_for_a_pause(hub: Path, tmp_path: Path) 
             call(box, "box", "pause")
             wait_for(lambda: not syncing(box))
             here = wait_for(lambda: status(answer)["last_sync"])
-            assert here["code"] == "E-PAUSED"
+            assert (here["result"], here["code"]) == ("paused", "E-PAUSED")
             time.sleep(3)
             assert not syncing(box)
         # It outlives a restart.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,6 +91,14 @@ def test_the_month_and_the_history_are_the_runs(served: Any) -> None:
             SyncRun(at=now - timedelta(seconds=number), result="ok", code="", details=details)
         )
     served.school.local.record_sync(SyncRun(at=now, result="failed", code="E-ROAD", details={}))
+    served.school.local.record_sync(SyncRun(at=now, result="paused", code="E-PAUSED", details={}))
+    served.school.local.record_sync(SyncRun(at=now, result="paused", code="E-BUDGET", details={}))
+    text = page(client)
+    # The rules of the line stopped it: that is no failure.
+    assert "<td>已暂停</td>" in text and "<td>本月流量已用完</td>" in text and "没有完成 1" in text
+    assert "本月流量已用完" in client.get("/admin/").get_data(as_text=True)
+    english = client.get("/admin/sync?lang=en").get_data(as_text=True)
+    assert "<td>Paused</td>" in english and "The month's data budget is used up" in html.unescape(english)
     text = page(client)
     assert "没有完成 E-ROAD" in text and "补丁 27.0 MB" in text and "网络 2.0 MB · 邻近书箱 1.0 MB" in text
     assert '<svg class="chart"' in text and "1:05" in text
