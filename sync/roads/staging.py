@@ -206,6 +206,15 @@ class Staging:
                 )
         return found
 
+    def scattered(self) -> dict[str, int]:
+        """Return hash -> how many bytes a swarm has left of each file, wherever in it they lie; holes do not count."""
+        found = {}
+        for path in self.directory.glob(f"*{SWARM_SUFFIX}"):
+            if is_sha256(path.stem):
+                state = path.stat()
+                found[path.stem] = min(state.st_size, state.st_blocks * 512)
+        return found
+
     def written_bytes(self, file: TreeFile) -> int:
         """Return how long the file at the place of `file` is, which may be more than it should."""
         try:

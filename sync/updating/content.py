@@ -166,6 +166,11 @@ def plan_of(
 ) -> Plan:
     """Return the plan that brings what is wanted, fits and is not here; `bases`: new hash -> its older edition here."""
     begun = staging.begun()
+    if roads is not None and roads.swarm:
+        # Pieces that lie scattered are of use to a swarm alone.
+        begun |= {
+            sha256: count for sha256, count in staging.scattered().items() if count > begun.get(sha256, 0)
+        }
     bases = bases or {}
     held = Held(
         has=reader.has,

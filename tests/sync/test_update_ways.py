@@ -211,3 +211,27 @@ def test_a_neighbour_spares_the_line_and_all_bytes_are_told(week: Week, box: Syn
     finished(week, box, result)
     assert result.roads["lan"] >= 6 * MIB and result.saved["lan"] == result.roads["lan"]
     assert hub.sent(sha256(week.film)) == 0
+
+
+def test_pieces_that_a_swarm_left_lie_scattered_and_count(week: Week, box: SyncingBox) -> None:
+    path = week.county.public / tree.blob_path(sha256(week.film))
+    far = RoadSettings(timeout_seconds=3, governor=Governor(lan=lambda _: False))
+    with (
+        seeder() as other,
+        HostileHub(week.county.public, Misbehaviour(sha256(week.film), status=404)) as hub,
+    ):
+        other.seed(make_torrent(path, sha256(week.film)), path)
+        met = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+        before = box.preview(hub.address, road=far, neighbours=met).haul
+        with (box.state / "staging" / f"{sha256(week.film)}.swarm").open("wb") as pieces:
+            pieces.truncate(len(week.film))
+            pieces.seek(3 * MIB)
+            pieces.write(week.film[3 * MIB : 5 * MIB])
+            os.fsync(pieces.fileno())
+        after = box.preview(hub.address, road=far, neighbours=met).haul
+        assert (before.line_bytes - after.line_bytes, after.begun_bytes) == (2 * MIB, 2 * MIB)
+        # To the roads, which go on at a file's beginning, they are of no use.
+        assert box.preview(hub.address, road=far).haul.line_bytes >= before.line_bytes - 100_000
+        result = box.update(hub.address, road=far, neighbours=met)
+    finished(week, box, result)
+    assert 4 * MIB <= result.roads["lan"] < 5 * MIB
