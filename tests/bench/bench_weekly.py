@@ -6,7 +6,7 @@ last week's) with the catalogue as one file, and whole files by HTTP. Bytes are 
 per box, and what boxes sent to it (an rsync client sends the checksums of what it has). `edits` is all but the films: the
 part that patches are for; of it the new photos are bytes that nobody had, which every way has to bring.
 `--kinds` tells without any line what each kind of edit costs in a patch and in rsync (mean of its files, application
-bytes, down and up). Prints one JSON object.
+bytes, down and up), and the CPU seconds of all patches. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import random
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -26,7 +27,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from builders import resource, sha256
+from builders import resource as record_of
+from builders import sha256
 from command import command
 from edits import edited_files, new_bytes
 from netlab import Lab, Speeds, Towns, one_lan, why_not
@@ -145,7 +147,8 @@ class Week:
 
 
 def kinds(files: int) -> dict[str, Any]:
-    """Return what each kind of edit costs: bytes of the patch, and of rsync with zstd, down and up."""
+    """Return what each kind of edit costs: bytes of the patch, and of rsync with zstd, down and up; and CPU seconds."""
+    make_cpu = apply_cpu = 0.0
     found: dict[str, list[tuple[str, int, int, int]]] = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -156,8 +159,13 @@ def kinds(files: int) -> dict[str, Any]:
             for path, data in zip(paths, (before, after), strict=True):
                 path.write_bytes(data)
                 blobs.append(Blob(sha256=sha256(data), size_bytes=len(data)))
+            began = cpu_seconds()
             made = patches.make(blobs[0], paths[0], blobs[1], paths[1], work, release=1)
+            make_cpu += cpu_seconds() - began
             assert made is not None, file
+            began = cpu_seconds()
+            patches.apply(made.patch, paths[0], made.path, work / "made")
+            apply_cpu += cpu_seconds() - began
             command = ["rsync", "-a", "-z", "--zc=zstd", "--ignore-times", "--no-whole-file", "--stats"]
             said = subprocess.run(
                 [*command, paths[1], f"{work / 'had'}/"], capture_output=True, text=True, check=True
@@ -168,7 +176,7 @@ def kinds(files: int) -> dict[str, Any]:
             )
             kind = file.rpartition("-")[0]
             found.setdefault(kind, []).append((made.patch.method, made.patch.file.size_bytes, down, up))
-    return {
+    each = {
         kind: {
             "methods": sorted({row[0] for row in rows}),
             "patch": round(statistics.mean(row[1] for row in rows)),
@@ -177,6 +185,17 @@ def kinds(files: int) -> dict[str, Any]:
         }
         for kind, rows in found.items()
     }
+    return {
+        "kinds": each,
+        "make_cpu_seconds": round(make_cpu, 1),
+        "apply_cpu_seconds": round(apply_cpu, 1),
+    }
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of the programs it ran."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def title(number: int, edited: bool) -> str:
@@ -185,7 +204,7 @@ def title(number: int, edited: bool) -> str:
 
 def catalogue(edited: int) -> bytes:
     """Return the records as the hub's manifest writes them: what rsync has to compare."""
-    lines = [resource(f"r{n}", title=title(n, n < edited)).canonical_line() for n in range(RECORDS)]
+    lines = [record_of(f"r{n}", title=title(n, n < edited)).canonical_line() for n in range(RECORDS)]
     return b"".join(line + b"\n" for line in lines)
 
 

@@ -14,10 +14,12 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import openpyxl
 import pytest
 from builders import sha256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl.worksheet.worksheet import Worksheet
 
 from catalog.blobs import Blob
 from catalog.errors import ContentError
@@ -135,6 +137,22 @@ def test_a_long_text_is_packed_again_block_by_block(tmp_path: Path) -> None:
         made = made_of(book(b"one"), after := book(b"another"), tmp_path)
         assert made is not None and made.patch.file.size_bytes < 1000 and applied(made, tmp_path) == after
         made.path.unlink()
+
+
+def test_a_sheet_that_openpyxl_saved(tmp_path: Path) -> None:
+    def sheet(word: str) -> bytes:
+        book = openpyxl.Workbook()
+        page = book.active
+        assert isinstance(page, Worksheet)
+        for row in range(1, 1000):
+            page.append([f"第{row}课", row * 7919 % 1000, word if row == 500 else "青禾县"])
+        out = io.BytesIO()
+        book.save(out)
+        return out.getvalue()
+
+    made = made_of(sheet("甲"), after := sheet("乙乙"), tmp_path)
+    assert made is not None and made.patch.method in INFLATED_METHODS
+    assert made.patch.file.size_bytes < 600 and applied(made, tmp_path) == after
 
 
 @pytest.mark.parametrize("method", INFLATED_METHODS)
