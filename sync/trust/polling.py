@@ -7,7 +7,7 @@ for those very bytes: whatever is lost or exchanged on either side, the file its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from catalog.local import Local
@@ -35,13 +35,18 @@ class Polling:
         *,
         beside: Iterable[SmallFile] = (),
         after: Iterable[SmallFile] = (),
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
-        """`beside`: what is read in every poll, asked for along with the timestamp; `after`: what only a new one needs."""
+        """`beside`: what is read in every poll, asked for along with the timestamp; `after`: what only a new one needs.
+
+        `on_news` is called once a new timestamp has come and all that it leads to was asked for.
+        """
         self._road = road
         self._trust = trust
         self._local = local
         self._beside = tuple(beside)
         self._after = tuple(after)
+        self._on_news = on_news
 
     def __call__(self, path: str, max_bytes: int) -> bytes:
         """Return the file at `path`; raises as `Road.read`."""
@@ -70,6 +75,7 @@ class Polling:
         paths = [tree.root_path(root), *paths_ahead(timestamp)]
         road.ask_ahead([*(SmallFile(path, MAX_CHAIN_BYTES) for path in paths), *self._after])
         road.open_ahead()
+        self._on_news()
 
     def _held(self) -> bytes | None:
         try:

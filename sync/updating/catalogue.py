@@ -7,8 +7,10 @@ the next run clears away. Changed lines go through a spool file, so memory does 
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,6 @@ from catalog.library.rows import line_digest
 from catalog.manifest import Bundle, Line, read_bundle_line, read_manifest
 from catalog.progress import OnProgress, Progress, silent
 from catalog.resource import Resource
-from catalog.search import index
-from catalog.search.record import records_of
 from sync.formats.release import BundleHead, Release
 from sync.updating.manifest_door import ManifestChange
 from sync.updating.plan import BundleDelta
@@ -30,6 +30,10 @@ _REBUILD_SHARE = 0.3
 
 Lines = Callable[[BundleHead], Iterable[bytes]]
 """Gives the lines of a bundle's manifest, verified at their end."""
+
+
+# What an index is written with: a third of a second that a poll without news need not pay, nor a run while it waits.
+_INDEXING = ("catalog.search.index", "catalog.search.record", "catalog.search.pinyin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +136,21 @@ def apply_release(
 
 def reindex(library: Library, index_root: Path) -> int:
     """Build the index anew from the library and turn to it; return the number of resources in the catalogue."""
+    from catalog.search import index
+    from catalog.search.record import records_of
+
     with library.writing() as writer:
         number = _next_directory(writer.reader(), index_root)
         index.build(index_root / str(number), records_of(writer.reader().stored()))
         writer.set_index(number)
         return writer.reader().counts().resources
+
+
+def load_ahead() -> None:
+    """Begin to load what a new catalogue will need, while the line is waited for."""
+    threading.Thread(
+        target=lambda: [importlib.import_module(name) for name in _INDEXING], name="load-ahead", daemon=True
+    ).start()
 
 
 def has_index(library: Library, index_root: Path) -> bool:
@@ -154,6 +168,9 @@ def clear_old_indexes(library: Library, index_root: Path) -> None:
 
 
 def _write_index(writer: Writer, index_root: Path, changed: Sequence[int], removed: Sequence[int]) -> None:
+    from catalog.search import index
+    from catalog.search.record import records_of
+
     reader = writer.reader()
     current = reader.generation().index
     previous = index_root / str(current)

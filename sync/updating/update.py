@@ -175,7 +175,7 @@ class Update:
         box_id = self._settings.box_id
         own = [boxfile.asked_of(road.address, self._local, box_id)] if box_id else []
         hints = [SmallFile(tree.ROADS, MAX_HINT_BYTES)] if self._settings.hints else []
-        return Polling(road, self._trust, self._local, beside=own, after=hints)
+        return Polling(road, self._trust, self._local, beside=own, after=hints, on_news=catalogue.load_ahead)
 
     def _take_own_file(self, carrier: Carrier, head: AcceptedHead, now: datetime) -> None:
         """Take what the hub assigns to this box from the sources that are open; a refusal is a warning."""
