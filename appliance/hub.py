@@ -24,7 +24,7 @@ from catalog.progress import OnProgress, both, silent
 from sync import boxfile, tree
 from sync.publishing.publish import Preview, PublishResult, preview, publish, write_roads
 from sync.trust.heads import current_head, heads
-from sync.trust.identity import HubIdentity, fingerprint_of, initialise
+from sync.trust.identity import HubIdentity, fingerprint_of, initialise, made_before
 from sync.trust.keys import load_keys
 from sync.trust.signing import renew, signing_time
 from webui.hub.accounts import FIRST_USER, new_password, set_password
@@ -67,14 +67,19 @@ class Hub:
         return state.with_reserve(lambda: cls(directory, config), reserve)
 
     @classmethod
-    def create(cls, directory: Path, name: str, clock: Clock = system_clock) -> tuple[Hub, NewHub]:
-        """Make a new hub at `directory`: its databases, first login, keys, and its configuration, written last."""
+    def create(
+        cls, directory: Path, name: str, clock: Clock = system_clock, *, password: str = ""
+    ) -> tuple[Hub, NewHub]:
+        """Make a new hub at `directory`: its databases, first login, keys, and its configuration, written last.
+
+        Goes on where a cut left it: keys that are there stay. `password` is the first login's; else it is made.
+        """
         state.create(directory, DIRECTORIES)
         Library.open(directory / "library.db", create=True).close()
-        password = new_password()
+        password = password or new_password()
         with Local.open(directory / "local.db") as local:
             set_password(local, FIRST_USER, password)
-        identity = initialise(directory, name=name, now=clock())
+        identity = made_before(directory, name=name) or initialise(directory, name=name, now=clock())
         write_config(directory / CONFIG_NAME, HubConfig(name=name))
         return cls.open(directory), NewHub(identity=identity, user=FIRST_USER, password=password)
 
@@ -206,7 +211,7 @@ class Hub:
         with state.locked(self.directory, "renew"):
             keys = load_keys(self.directory / "keys")
             renew(self.public, keys, self.clock())
-            boxfile.renew_all(self.public, keys, self._signing_time())
+            boxfile.renew_all(self.public, keys, self._signing_time(), self.local)
 
     def assign(self, box_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Sign what the box `box_id` is assigned into its own file and return it; what `settings` do not name stays.
@@ -221,8 +226,10 @@ class Hub:
                 raise ConfigError("E-BUNDLE", where=bundle, expected=", ".join(sorted(known)))
         with state.locked(self.directory, "assign"):
             keys = load_keys(self.directory / "keys")
-            made = boxfile.new_assignment(self.public, box_id, self._signing_time(), keys, settings)
-            boxfile.assign(self.public, keys, made)
+            made = boxfile.new_assignment(
+                self.public, box_id, self._signing_time(), keys, settings, self.local
+            )
+            boxfile.assign(self.public, keys, made, self.local)
             return made.to_json()
 
     def _signing_time(self) -> datetime:

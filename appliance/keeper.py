@@ -35,7 +35,6 @@ SHARE_AFTER_SECONDS = 10.0
 AGAIN_SECONDS, BUSY_SECONDS = 30.0, 15.0
 METERED_SECONDS = 6 * 3600.0
 END_SECONDS = 20.0
-ROUND_BYTES_PER_SECOND = 4_000_000
 ROUND_EACH = timedelta(days=30)
 DAMAGE_EACH_SECONDS = 6 * 3600.0
 VERIFY = "verify"
@@ -223,8 +222,7 @@ class Keeper:
         elif self._round is None and time.monotonic() >= self._next_round and self._round_due():
             # What is found damaged on a line that is paid by the byte is told, and mended by hand or with a stick.
             repair = () if policy.metered else ("--repair",)
-            rate = ("--rate", str(ROUND_BYTES_PER_SECOND))
-            self._round = Child(self._box.directory, "box", "verify", "--continue", *repair, *rate)
+            self._round = Child(self._box.directory, "box", "verify", "--continue", *repair)
 
     def _stop_round(self) -> None:
         if self._round is not None:

@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from appliance.box import Box
+from appliance.policies import on_hours
 from appliance.state import locked
 from appliance.steering import steered_by_policy
 from appliance.syncing import update_settings
@@ -50,7 +51,10 @@ def run_verify(
 def run_patrol(
     box: Box, repair: bool, rate: int | None = None, progress: OnProgress = silent
 ) -> PatrolResult:
-    """Go on with the month's round, behind everybody else; see `sync.updating.patrol`."""
+    """Go on with the month's round, behind everybody else; see `sync.updating.patrol`.
+
+    `rate` None: as fast as the month asks, by what the disk holds and the hours in which the box is usually on.
+    """
     _step_back()
     mend = _mend(box)
 
@@ -70,6 +74,8 @@ def run_patrol(
         mend_alone if repair else None,
         progress,
     )
+    if rate is None:
+        patrol.pace = Pace(patrol.rate(len(on_hours(box).usual())))
     return patrol.go_on()
 
 

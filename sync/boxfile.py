@@ -42,6 +42,8 @@ LEAST_LEFT = timedelta(days=210)
 ALL = "all"
 BOX_FILE = "box_file"
 """Setting of `local.db`: `{version, key, signed, tags: {address: entity tag}}` of the file that was taken last."""
+NEWEST_BOX_FILE = "newest_box_file"
+"""Setting of a hub's `local.db`: the highest version that it has given any box's file."""
 SCOPE, SCOPE_GIVEN = "scope", "scope_given"
 """Settings of `local.db`: the scope that pages show, and the one that config or hub have given; where they differ the
 school has set its own."""
@@ -229,9 +231,11 @@ def assigned(public: Path, box_id: str, keys: HubKeys) -> Assignment | None:
         return None
 
 
-def assign(public: Path, keys: HubKeys, assignment: Assignment) -> None:
+def assign(public: Path, keys: HubKeys, assignment: Assignment, local: Local) -> None:
     """Put the signed file into the tree, durably and in one step; raise `StorageError`."""
     path = public / tree.box_path(assignment.box)
+    # First, so that no cut and no lost tree ever gives a number twice.
+    local.put(NEWEST_BOX_FILE, max(assignment.version, int(local.get(NEWEST_BOX_FILE) or 0)))
 
     def write() -> None:
         make_directory(path.parent)
@@ -241,16 +245,18 @@ def assign(public: Path, keys: HubKeys, assignment: Assignment) -> None:
     storage(write, path)
 
 
-def next_version(public: Path, box_id: str) -> int:
-    """Return a version that no box can have seen: one above the file's, whoever signed that."""
+def next_version(public: Path, box_id: str, local: Local) -> int:
+    """Return a version that the box can not have seen: above its file's, whoever signed that, and above all that this
+    hub has ever given: a tree may be lost, or come back from an old copy."""
     try:
         value = json.loads((public / tree.box_path(box_id)).read_bytes())
-        return int(value["signed"]["version"]) + 1
+        last = int(value["signed"]["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        return 1
+        last = 0
+    return max(last, int(local.get(NEWEST_BOX_FILE) or 0)) + 1
 
 
-def renew_all(public: Path, keys: HubKeys, now: datetime) -> int:
+def renew_all(public: Path, keys: HubKeys, now: datetime, local: Local) -> int:
     """Sign anew the files whose time grows short, and return how many; call it daily.
 
     A renewed file has a new end and a new version; each costs its box one small answer.
@@ -259,13 +265,13 @@ def renew_all(public: Path, keys: HubKeys, now: datetime) -> int:
     for path in sorted((public / "boxes").glob("*.json")):
         found = assigned(public, path.stem, keys) if _ID.fullmatch(path.stem) else None
         if found is not None and found.expires - now < LEAST_LEFT:
-            assign(public, keys, _signed_now(found, next_version(public, found.box), now))
+            assign(public, keys, _signed_now(found, next_version(public, found.box, local), now), local)
             renewed += 1
     return renewed
 
 
 def new_assignment(
-    public: Path, box_id: str, now: datetime, keys: HubKeys, settings: Mapping[str, Any]
+    public: Path, box_id: str, now: datetime, keys: HubKeys, settings: Mapping[str, Any], local: Local
 ) -> Assignment:
     """Return an assignment of the next version, signed `now` and good for 400 days.
 
@@ -273,7 +279,7 @@ def new_assignment(
     """
     blank = Assignment(box=box_id, version=1, signed_at=now, expires=now)
     found = assigned(public, box_id, keys) or blank
-    return _signed_now(replace(found, **settings), next_version(public, box_id), now)
+    return _signed_now(replace(found, **settings), next_version(public, box_id, local), now)
 
 
 def _signed_now(found: Assignment, version: int, now: datetime) -> Assignment:

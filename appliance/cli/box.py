@@ -191,7 +191,11 @@ def _status_text(call: Call, value: dict[str, Any]) -> str:
     is_flag=True,
     help="Go on with this month's round in the background; what was read this month is not read again.",
 )
-@click.option("--rate", type=click.IntRange(1), help="Read at most so many bytes a second.")
+@click.option(
+    "--rate",
+    type=click.IntRange(1),
+    help="Read at most so many bytes a second; --continue alone reads as fast as the month asks.",
+)
 @leaf
 def verify(call: Call, repair: bool, go_on: bool, rate: int | None) -> None:
     """Re-read every blob and compare its hash."""

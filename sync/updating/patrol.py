@@ -25,6 +25,11 @@ VERIFY = "verify"
 """Setting of `local.db`: the round under way, or the last one; see `Round`."""
 ROUND_EACH = timedelta(days=30)
 _KEEP_SECONDS = 10.0
+# A round has half of the hours in which the box is on: the others are for lessons, syncs and what was not foreseen.
+SHARE_OF_HOURS = 0.5
+LEAST_BYTES_PER_SECOND, MOST_BYTES_PER_SECOND = 500_000, 40_000_000
+# Of a box that is not known yet: five school days of four hours.
+UNKNOWN_HOURS_A_WEEK = 20
 _BATCH_BLOBS = 500
 
 
@@ -55,6 +60,18 @@ class Round:
         return cls(**{**value, **times})
 
 
+def round_rate(rest_bytes: int, left: timedelta, hours_a_week: int) -> int:
+    """Return the bytes per second at which the rest of a round is read in the time that is `left` of its month.
+
+    `hours_a_week` are those in which the box is usually on. Disks and lessons bound it: what is late takes longer.
+    """
+    hours = hours_a_week or UNKNOWN_HOURS_A_WEEK
+    # The last days must not ask for the impossible of a box that was away.
+    weeks = max(left, timedelta(days=1)) / timedelta(weeks=1)
+    seconds = hours * weeks * SHARE_OF_HOURS * 3600
+    return max(LEAST_BYTES_PER_SECOND, min(MOST_BYTES_PER_SECOND, int(rest_bytes / seconds)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatrolResult(VerifyResult):
     """A part of the month's round, and how far the round is; `damaged` counts what earlier parts found as well."""
@@ -75,6 +92,19 @@ class Patrol:
     progress: OnProgress = silent
     _repair: Repair = field(default_factory=Repair, init=False)
     _checked: int = field(default=0, init=False)
+
+    def rate(self, hours_a_week: int) -> int:
+        """Return the bytes per second by which this month's round is full in time; see `round_rate`."""
+        stored = self.local.get(VERIFY)
+        last = Round.from_json(stored) if stored else None
+        now = self.now()
+        with self.library.reading() as reader:
+            total_bytes = sum(blob.size_bytes for blob in reader.blobs())
+        if last is None or last.finished is not None or not last.started <= now:
+            return round_rate(total_bytes, ROUND_EACH, hours_a_week)
+        return round_rate(
+            max(0, total_bytes - last.checked_bytes), last.started + ROUND_EACH - now, hours_a_week
+        )
 
     def go_on(self) -> PatrolResult:
         """Read on from where the last run was until the round is full; read nothing where it was full this month."""

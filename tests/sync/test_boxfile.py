@@ -41,9 +41,15 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 def an_assignment(county: County, box: str = BOX, **settings: object) -> Assignment:
-    made = new_assignment(county.public, box, NOW, county.keys, settings)
-    assign(county.public, county.keys, made)
+    with hubs_own(county) as own:
+        made = new_assignment(county.public, box, NOW, county.keys, settings, own)
+        assign(county.public, county.keys, made, own)
     return made
+
+
+def hubs_own(county: County) -> Local:
+    """Return the hub's own `local.db`."""
+    return Local.open(county.state / "local.db")
 
 
 def taken(road: Road, local: Local, county: County, **more: object) -> str:
@@ -139,7 +145,7 @@ def test_the_file_of_another_box_or_county_is_refused(county: County, local: Loc
     place.write_bytes((county.public / tree.box_path(OTHER)).read_bytes())
     assert taken(road, local, county) == "E-BOX-FILE"
     with County(tmp_path / "elsewhere", name="别县") as elsewhere:
-        made = new_assignment(elsewhere.public, BOX, NOW, elsewhere.keys, {"subscriptions": ("theirs",)})
+        made = an_assignment(elsewhere, subscriptions=("theirs",))
         place.write_bytes(sign(made, elsewhere.keys))
         assert taken(road, local, county) == "E-SIGNATURE"
         # The right key's name over another's signature.
@@ -228,12 +234,13 @@ def test_files_are_signed_anew_in_time(county: County, local: Local) -> None:
     an_assignment(county, subscriptions=("main",), policy={"metered": True})
     an_assignment(county, OTHER)
     (county.public / "boxes" / "notes.txt").write_text("no box's")
-    assert renew_all(county.public, county.keys, NOW + 100 * DAY) == 0
     later = NOW + 200 * DAY
-    assert renew_all(county.public, county.keys, later) == 2
-    assert renew_all(county.public, county.keys, later) == 0
+    with hubs_own(county) as own:
+        assert renew_all(county.public, county.keys, NOW + 100 * DAY, own) == 0
+        assert renew_all(county.public, county.keys, later, own) == 2
+        assert renew_all(county.public, county.keys, later, own) == 0
     found = assigned(county.public, BOX, county.keys)
-    assert found is not None and found.version == 2 and found.expires - later >= timedelta(days=200)
+    assert found is not None and found.version == 3 and found.expires - later >= timedelta(days=200)
     assert found.subscriptions == ("main",) and found.policy == {"metered": True}
     assert taken(road_to(county), local, county, now=later) == ""
 
@@ -243,12 +250,28 @@ def test_a_hub_with_a_new_key_counts_from_one(county: County, local: Local, tmp_
         an_assignment(county, subscriptions=("main",))
     assert taken(road_to(county), local, county) == ""
     with County(tmp_path / "again") as again:
-        made = new_assignment(again.public, BOX, NOW, again.keys, {"subscriptions": ("fresh",)})
-        assign(again.public, again.keys, made)
+        assert an_assignment(again, subscriptions=("fresh",)).version == 1
         # The box knows the new key from a release that the pinned root vouches for.
         assert taken(road_to(again), local, again) == ""
     found = held(local)
     assert found is not None and found.subscriptions == ("fresh",)
+
+
+def test_a_hub_that_lost_its_tree_goes_on_counting(county: County, local: Local) -> None:
+    for number in range(4):
+        an_assignment(county, subscriptions=(f"b{number}",))
+        if number == 1:
+            copy = (county.public / tree.box_path(BOX)).read_bytes()
+    assert taken(road_to(county), local, county) == ""
+    (county.public / tree.box_path(BOX)).unlink()
+    assert an_assignment(county, subscriptions=("after",)).version == 5
+    assert taken(road_to(county), local, county) == ""
+    # Or an old copy of the tree came back.
+    (county.public / tree.box_path(BOX)).write_bytes(copy)
+    assert an_assignment(county, subscriptions=("again",)).version == 6
+    assert taken(road_to(county), local, county) == ""
+    found = held(local)
+    assert found is not None and found.subscriptions == ("again",)
 
 
 def test_a_scope_is_shown_until_the_school_sets_its_own(county: County, local: Local) -> None:

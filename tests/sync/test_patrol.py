@@ -17,7 +17,15 @@ from syncing_box import QUICK, SyncingBox
 
 from catalog.errors import RoadError
 from catalog.progress import Progress
-from sync.updating.patrol import VERIFY, Patrol, PatrolResult, Round
+from sync.updating.patrol import (
+    LEAST_BYTES_PER_SECOND,
+    MOST_BYTES_PER_SECOND,
+    VERIFY,
+    Patrol,
+    PatrolResult,
+    Round,
+    round_rate,
+)
 from sync.updating.repair import repair_from
 from sync.updating.verify import Mend, Pace, Repair
 
@@ -172,3 +180,23 @@ def test_a_kill_costs_seconds_of_reading(box: SyncingBox) -> None:
     result = patrol(box, NOW + timedelta(hours=1))
     assert (result.checked, result.damaged) == (0, 1)
     assert result.round.checked == BLOBS and result.round.finished is not None
+
+
+def test_a_round_is_as_fast_as_the_month_asks() -> None:
+    gigabyte, month = 10**9, timedelta(days=30)
+    # 500 GB in 25 hours a week: 54 hours of the month are for reading.
+    assert round_rate(500 * gigabyte, month, 25) == pytest.approx(2_600_000, rel=0.02)
+    # A box that is on for a day a week hurries, one that is nearly empty need not, none outruns its disk.
+    assert round_rate(500 * gigabyte, month, 6) == pytest.approx(10_800_000, rel=0.02)
+    assert round_rate(gigabyte, month, 25) == LEAST_BYTES_PER_SECOND
+    assert round_rate(4000 * gigabyte, timedelta(days=-3), 1) == MOST_BYTES_PER_SECOND
+    # What is left of a round is read in what is left of its month.
+    assert round_rate(250 * gigabyte, month / 2, 25) == pytest.approx(2_600_000, rel=0.02)
+    assert round_rate(100 * gigabyte, month, 0) == round_rate(100 * gigabyte, month, 20)
+
+
+def test_the_pace_of_a_round_follows_what_is_left(box: SyncingBox) -> None:
+    work = Patrol(box.library, box.blobs, box.local, lambda: NOW, Pace())
+    assert work.rate(1) == LEAST_BYTES_PER_SECOND
+    patrol(box, stop_after=BLOBS // 2)
+    assert work.rate(1) == LEAST_BYTES_PER_SECOND
