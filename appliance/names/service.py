@@ -143,7 +143,11 @@ class NameService:
 
     def _follow(self, now: float) -> None:
         """Open the sockets anew where links or addresses have changed, and look again whether the names are ours."""
-        links = {link.index: link for link in self._reached(local_links())}
+        try:
+            links = {link.index: link for link in self._reached(local_links())}
+        except OSError as error:  # the kernel has no memory for the list at this moment
+            _log.warning("interfaces not read, trying again: %s", error)
+            return
         if links == self._links:
             return
         self._links = links
@@ -183,14 +187,18 @@ class NameService:
             if asking is None:
                 continue
             for link in self._links.values():
-                for family in {address.version for address in link.addresses}:
-                    for group, port, name in (
-                        (LLMNR_GROUPS[family], LLMNR_PORT, claim.label),
-                        (MDNS_GROUPS[family], MDNS_PORT, claim.label + LOCAL),
-                    ):
-                        to = ipaddress.ip_address(group)
-                        self._sockets.send(Ear.ASK, link, to, port, dns.make_query(self._id, name))
+                for name in claim.questions:
+                    self._query(name, link)
                 self._register(claim.label, link, demand=asking == ASKINGS - 1)
+
+    def _query(self, label: str, link: Link) -> None:
+        for family in {address.version for address in link.addresses}:
+            for group, port, name in (
+                (LLMNR_GROUPS[family], LLMNR_PORT, label),
+                (MDNS_GROUPS[family], MDNS_PORT, label + LOCAL),
+            ):
+                to = ipaddress.ip_address(group)
+                self._sockets.send(Ear.ASK, link, to, port, dns.make_query(self._id, name))
 
     def _register(self, label: str, link: Link, *, demand: bool) -> None:
         for place in link.places:

@@ -64,6 +64,29 @@ def test_a_sure_one_gives_way_only_to_a_sure_one_of_a_lower_address() -> None:
     assert (claim.label, claim.sure) == ("shuxiang-2", False)
 
 
+def test_the_second_says_whose_the_word_is_as_long_as_somebody_has_it() -> None:
+    claim = Claim("shuxiang", first="shuxiang-2", now=0.0)
+    assert claim.questions == ("shuxiang-2", "shuxiang")
+    claim.due(0.0)
+    for other in (ipaddress.ip_address("fe80::1"), LOW, ipaddress.ip_address("fe80::1"), HIGH):
+        claim.heard("shuxiang", other, HIGH, 0.1, unsure=False)
+    now = asked_on(claim, 0.1)
+    assert (claim.label, claim.sure, claim.taken) == ("shuxiang-2", True, {"shuxiang": str(LOW)})
+    claim.ask_again(now)
+    claim.due(now)
+    assert claim.taken == {"shuxiang": str(LOW)}
+    asked_on(claim, now)
+    assert claim.taken == {}
+
+
+def asked_on(claim: Claim, now: float) -> float:
+    """Let a round that has begun come to its end."""
+    for _ in range(4):
+        now += ASK_SECONDS
+        claim.due(now)
+    return now
+
+
 def test_what_it_became_is_asked_for_first() -> None:
     assert Claim("shuxiang", first="shuxiang-3", now=0.0).label == "shuxiang-3"
     assert Claim("shuxiang", first="nonsense", now=0.0).label == "shuxiang"

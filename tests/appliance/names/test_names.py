@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -57,8 +59,9 @@ def lab() -> Iterator[Lab]:
 class Speaker:
     """A box that answers for its names on a machine of the lab."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, process: int) -> None:
         self.place = place
+        self.process = process
 
     def known(self) -> NameState:
         """Return what it last wrote down of its names."""
@@ -86,7 +89,7 @@ def speaking(
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
-        yield Speaker(place)
+        yield Speaker(place, process.pid)
     finally:
         try:
             process.communicate(timeout=20)
@@ -182,6 +185,10 @@ def test_the_second_box_of_a_name_gets_a_clear_word_and_keeps_it(lab: Lab, tmp_p
             with avahi(pc, tmp_path / "avahi") as mdns:
                 assert until(lambda: mdns.address("shuxiang-2.local", 4) == "10.77.0.2")
                 assert mdns.address("shuxiang.local", 4) == "10.77.0.1"
+        # Switched off and on again, it is still the second, and still says whose the word is.
+        with speaking(second, tmp_path / "second", "cd" * 16, name="box") as speaker:
+            assert until(lambda: by_netbios(pc, "shuxiang-2") == {"10.77.0.2"})
+            assert speaker.known().taken == {"shuxiang": "10.77.0.1", "box": "10.77.0.1"}
     (tmp_path / "second" / "config.toml").write_text('role = "hub"\nname = "box"\n')
     [told] = [one for one in examine(tmp_path / "second", "zh-CN") if one.code == "D-NAME-TAKEN"]
     assert "shuxiang 10.77.0.1" in told.found
@@ -190,7 +197,7 @@ def test_the_second_box_of_a_name_gets_a_clear_word_and_keeps_it(lab: Lab, tmp_p
     # In the morning it is switched on first, and is still the second; under another name on its label it is not.
     with speaking(second, tmp_path / "second", "cd" * 16, name="box") as speaker:
         assert until(lambda: by_netbios(pc, "shuxiang-2") == {"10.77.0.2"})
-        assert speaker.known().taken == {}
+        assert until(lambda: speaker.known().taken == {})
     with speaking(second, tmp_path / "second", "cd" * 16, name="moved") as speaker:
         assert until(lambda: speaker.names() == ["shuxiang", "moved"])
 
@@ -368,6 +375,87 @@ def test_without_the_right_to_port_137_the_rest_answers_and_doctor_says_so(lab: 
     (tmp_path / "box" / "config.toml").write_text('role = "hub"\nname = "box"\n')
     [told] = [one for one in examine(tmp_path / "box", "en") if one.code == "D-NAME-PORT"]
     assert told.found == "netbios EACCES"
+
+
+def test_before_it_is_sure_it_says_so(lab: Lab, tmp_path: Path) -> None:
+    box, pc = lan(lab, "box", "pc")
+    with speaking(box, tmp_path / "box", "ab" * 16) as speaker:
+        replies = []
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not speaker.names() and time.monotonic() < deadline:
+            replies += asked(pc, dns.make_query(7, "shuxiang"), GROUP, seconds=0.05)
+        assert replies
+        first, last = (
+            dns.read_reply(one) for one in (replies[0], *asked(pc, dns.make_query(7, "shuxiang"), GROUP))
+        )
+        assert first is not None and first.tentative
+        assert last is not None and not last.tentative
+
+
+def test_it_rests_when_nobody_asks(lab: Lab, tmp_path: Path) -> None:
+    [box] = lan(lab, "box")
+    with speaking(box, tmp_path / "box", "ab" * 16) as speaker:
+        assert until(lambda: speaker.names()[:1] == ["shuxiang"])
+        before = processor_seconds(speaker.process)
+        time.sleep(6)
+        # 0.3 ms a second here: two looks at the interfaces. Counted in ticks of 10 ms.
+        assert processor_seconds(speaker.process) - before <= 0.05
+
+
+def processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+def test_the_commands_answer_for_box_and_hub(lab: Lab, tmp_path: Path) -> None:
+    """`box run` and `hub run` on one LAN: each by its word, on the port that its page says, listed by `discover`."""
+    nodes = lan(lab, "box", "hub", "pc")
+    pc = nodes[2]
+    shuxiang = [sys.executable, "-m", "appliance"]
+    states = {"box": tmp_path / "box", "hub": tmp_path / "hub"}
+    subprocess.run(
+        [*shuxiang, "box", "init", "--hub", "http://10.77.0.2", "--fingerprint", "ab" * 32, "--name", "石桥教学点",
+         "--subscribe", "none", "--state", states["box"]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    subprocess.run(
+        [*shuxiang, "hub", "init", "--name", "qinghe", "--state", states["hub"]],
+        check=True,
+        capture_output=True,
+    )
+    running = [
+        subprocess.Popen(
+            node.command([*shuxiang, role, "run", "--port", "80", "--state", states[role]]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for node, role in zip(nodes, states, strict=False)
+    ]  # fmt: skip
+    try:
+        for word, address in (
+            ("shuxiang", "10.77.0.1"),
+            ("shuxiang-hub", "10.77.0.2"),
+            ("qinghe", "10.77.0.2"),
+        ):
+            assert until(lambda word=word, address=address: by_netbios(pc, word) == {address}), word  # type: ignore[misc]
+        assert by_llmnr(pc, "shuxiang") == {"10.77.0.1", "fd77::1"}
+        ask = "import urllib.request as u; print(u.urlopen(u.Request('http://10.77.0.1/reach', headers={'Host': 'shuxiang'})).read().decode())"
+        said = pc.run([sys.executable, "-X", "utf8", "-c", ask])
+        assert 'href="http://shuxiang.local/"' in said
+        assert 'href="http://10.77.0.1/"' in said
+        found = json.loads(pc.run([*shuxiang, "discover", "--json"]))
+        assert [(one["role"], one["name"], one["addresses"][0]) for one in found] == [
+            ("hub", "qinghe", "10.77.0.2"),
+            ("box", "石桥教学点", "10.77.0.1"),
+        ]
+        with avahi(pc, tmp_path / "avahi") as mdns:
+            assert until(lambda: mdns.address("shuxiang.local", 4) == "10.77.0.1")
+            assert until(lambda: mdns.address("shuxiang-hub.local", 4) == "10.77.0.2")
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait(30)
 
 
 def test_names_can_be_switched_off(lab: Lab, tmp_path: Path) -> None:
