@@ -71,7 +71,7 @@ class Spread:
         """
         connections = [connection, *(self._line.take() for _ in range(self._count - 1))]
         threads = [
-            threading.Thread(target=self._work, args=(one,), name=f"http-spread-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(one, number), name=f"http-spread-{number}", daemon=True)
             for number, one in enumerate(connections)
         ]
         for thread in threads:
@@ -111,11 +111,11 @@ class Spread:
             yield data
             place += len(data)
 
-    def _work(self, connection: Connection) -> None:
-        """Bring parts over one connection until there are none left."""
+    def _work(self, connection: Connection, number: int) -> None:
+        """Bring parts over one connection until there are none left, or a rate that was set leaves it too little."""
         parts: deque[ByteRange] = deque()
         try:
-            while self._take_parts(connection, parts):
+            while self._take_parts(connection, parts, 0 if self._is_too_many(number) else self._each):
                 data = self._bring(connection, parts[0])
                 with self._changed:
                     self._came[parts.popleft().start] = data
@@ -126,9 +126,12 @@ class Spread:
                 self._failure = self._failure or error
                 self._changed.notify_all()
 
-    def _take_parts(self, connection: Connection, parts: deque[ByteRange]) -> bool:
-        """Take the next parts, as many as one connection asks for at once; return whether there are any."""
-        while len(parts) < self._each and (part := self._next_part(waits=not parts)) is not None:
+    def _is_too_many(self, number: int) -> bool:
+        return number > 0 and self._line.is_limited and number >= self._line.connections()
+
+    def _take_parts(self, connection: Connection, parts: deque[ByteRange], most: int) -> bool:
+        """Take the next parts until there are `most`; return whether there are any."""
+        while len(parts) < most and (part := self._next_part(waits=not parts)) is not None:
             parts.append(part)
             if len(parts) == 1 + len(connection.asked) and connection.suits(2):
                 connection.ask(self._question(part))

@@ -175,6 +175,33 @@ def test_a_pause_ends_a_spread_file_and_the_next_run_goes_on(root: Path, tmp_pat
     assert hash_file(came[0].path) == file.sha256
 
 
+@pytest.mark.usefixtures("long")
+def test_a_rate_that_is_set_meanwhile_holds(root: Path, tmp_path: Path) -> None:
+    grow_tree(root, small=0, large=0)
+    file = put_blob(root, random.Random(6).randbytes(5 * MIB))
+    governor = Governor(lan=lambda _: False)
+    with LongLine(root, 0.05) as line, Staging(tmp_path / "staging") as staging:
+        road = road_for(line.address, RoadSettings(timeout_seconds=5, governor=governor))
+        limited: list[tuple[float, int]] = []
+        received = 0
+
+        def progress(count: int) -> None:
+            nonlocal received
+            received += count
+            if received > MIB and not limited:
+                governor.set_rate(400_000)
+                limited.append((time.monotonic(), received))
+
+        came: list[Staged] = []
+        assert not road.fetch([file], staging, came.extend, progress)
+        road.close()
+    at, before = limited[0]
+    # What was asked for already comes; the rest at its rate.
+    least = (file.size_bytes - before - spread.AHEAD_BYTES) / 400_000
+    assert time.monotonic() - at > least * 0.8
+    assert hash_file(came[0].path) == file.sha256
+
+
 _FETCHER = """
 import sys
 from pathlib import Path
