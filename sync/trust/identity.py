@@ -76,6 +76,24 @@ def initialise(state: Path, *, name: str, now: datetime) -> HubIdentity:
     return identity
 
 
+def made_before(state: Path, *, name: str) -> HubIdentity | None:
+    """Return who the hub in `state` is where `initialise` has ended; its passphrase stands on the sheet alone.
+
+    For whoever goes on after a cut between `initialise` and what comes after it.
+    """
+    root_path = state / "public" / tree.PINNED_ROOT
+    if not root_path.exists():
+        return None
+    return HubIdentity(
+        name=name,
+        fingerprint=fingerprint_of(state),
+        root_path=root_path,
+        recovery_path=state / "recovery" / RECOVERY_NAME,
+        sheet_path=state / "recovery" / SHEET_NAME,
+        passphrase="",
+    )
+
+
 def fingerprint_of(state: Path) -> str:
     """Return the fingerprint of the hub in `state`; raise `ConfigError` E-STATE-MISSING where there is none."""
     try:
