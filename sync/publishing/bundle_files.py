@@ -2,28 +2,37 @@
 the blobs that the transport file names.
 
 Invariant: an unchanged bundle makes no file; it keeps the ones that the last release named, byte for byte. A changed
-one is staged whole before any of its files gets its name in the tree.
+one is staged whole before any of its files gets its name in the tree. One whose big blobs have no torrents yet, since
+it was published before there were any, keeps its version and its manifest and gets a new transport file.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from backports.zstd import ZstdCompressor
 
-from catalog.library import BundleState, Reader
+from catalog.blobs import Blob
+from catalog.library import BundleState, Library, Reader
 from sync.formats.release import BundleHead, Measure, Release, manifest_twin, transport_twin
-from sync.formats.transport import head_line
-from sync.publishing.offering import Workshop, transport_head, write_transport
-from sync.publishing.survey import BundleSurvey, survey_bundle
+from sync.formats.torrentfile import LEAST_BYTES
+from sync.formats.transport import head_line, line_id
+from sync.publishing.offering import Workshop, transport_head, transport_lines, write_transport
+from sync.publishing.survey import BundleSurvey, manifest_lines, survey_bundle
 
 # Boxes compress at this level too, after a delta. 500,000 records: 108 MB in 7 CPU-seconds; at 9 the same in 12.
 ZSTD_LEVEL = 6
 _BLOCK_BYTES = 1 << 20
+WHOLE_TRANSPORT = f"transport of {LEAST_BYTES} and more"
+"""Derivation of a manifest: its bundle was published with a torrent for each blob of this length."""
+# Any number of as many digits: what it is the line says.
+_LONG = re.compile(rb'"size_bytes":[0-9]{%d}' % len(str(LEAST_BYTES)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,11 @@ class StagedBundle:
     survey: BundleSurvey
     head: BundleHead
     files: Mapping[str, Path]
+
+    @property
+    def relisted(self) -> bool:
+        """Whether the bundle has a new manifest."""
+        return self.head.manifest.plain.path in self.files
 
 
 def stage_bundle(
@@ -60,9 +74,12 @@ def stage_bundle(
             today=today,
             out=out,
         )
+    if shop is not None and previous is not None:
+        survey = replace(survey, blobs=survey.blobs + tuple(_late(reader, previous, survey, shop)))
     if previous is not None and not survey.changed:
         manifest.unlink()
-        return StagedBundle(survey=survey, head=previous, files={})
+        if not survey.blobs:
+            return StagedBundle(survey=survey, head=previous, files={})
     transport = work / f"{state.id}.transport.jsonl"
     with transport.open("wb") as out:
         if shop is None:
@@ -71,21 +88,57 @@ def stage_bundle(
             older = public / previous.transport.plain.path if previous else None
             write_transport(survey, older, shop, out)
     manifest_zst, transport_zst = (path.with_name(f"{path.name}.zst") for path in (manifest, transport))
+    new_transport = transport_twin(state.id, measure(transport), compress(transport, transport_zst))
+    transport_files = {new_transport.plain.path: transport, new_transport.zst.path: transport_zst}
+    if previous is not None and not survey.changed:
+        # Its older deltas lead to the transport file that is replaced.
+        deltas = tuple(replace(one, transport=None) for one in previous.deltas if one.manifest)
+        head = replace(previous, transport=new_transport, deltas=deltas)
+        return StagedBundle(survey=survey, head=head, files=transport_files)
     head = BundleHead(
         id=state.id,
         version=survey.bundle.version,
         title=state.title,
         publisher=state.publisher,
         manifest=manifest_twin(state.id, survey.measure, compress(manifest, manifest_zst)),
-        transport=transport_twin(state.id, measure(transport), compress(transport, transport_zst)),
+        transport=new_transport,
     )
     files = {
         head.manifest.plain.path: manifest,
         head.manifest.zst.path: manifest_zst,
-        head.transport.plain.path: transport,
-        head.transport.zst.path: transport_zst,
     }
-    return StagedBundle(survey=survey, head=head, files=files)
+    return StagedBundle(survey=survey, head=head, files=files | transport_files)
+
+
+def remember_transport(library: Library, bundles: Iterable[BundleHead]) -> None:
+    """Note of these published bundles that all their big blobs have torrents, so that this is looked at once."""
+    manifests = [one.manifest.plain.sha256 for one in bundles]
+    with library.reading() as reader:
+        new = [sha256 for sha256 in manifests if reader.derivation(sha256, WHOLE_TRANSPORT) is None]
+    if new:
+        with library.writing() as writer:
+            for sha256 in new:
+                writer.put_derivation(sha256, WHOLE_TRANSPORT, True)
+
+
+def _late(reader: Reader, previous: BundleHead, survey: BundleSurvey, shop: Workshop) -> Iterator[Blob]:
+    """Give the big blobs that the last release offers without a torrent, as the ones before torrents did.
+
+    What changed since has its torrents made anyway; a blob that the store does not have whole goes without.
+    """
+    if reader.derivation(previous.manifest.plain.sha256, WHOLE_TRANSPORT) is not None:
+        return
+    big: dict[str, int] = {}
+    for line in manifest_lines(shop.public / previous.manifest.plain.path):
+        if _LONG.search(line):
+            big.update((file["sha256"], file["size_bytes"]) for file in json.loads(line).get("files", ()))
+    for line in transport_lines(shop.public / previous.transport.plain.path):
+        big.pop(line_id(line).removeprefix("torrent/"), None)
+    new = {blob.sha256 for blob in survey.blobs}
+    for sha256, size_bytes in sorted(big.items()):
+        blob = Blob(sha256=sha256, size_bytes=size_bytes)
+        if size_bytes >= LEAST_BYTES and sha256 not in new and survey.names(sha256) and shop.has(blob):
+            yield blob
 
 
 def compress(path: Path, packed: Path) -> Measure:

@@ -42,7 +42,7 @@ def stage_deltas(
     staged = []
     files: dict[str, Path] = {}
     for one in bundles:
-        if one.files:
+        if one.relisted:
             deltas = tuple(_deltas(one, _sources(one.head, before), public, work, files))
             one = replace(one, head=replace(one.head, deltas=deltas))
         staged.append(one)

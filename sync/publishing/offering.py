@@ -69,6 +69,11 @@ class Workshop:
             raise StorageError("E-DAMAGED", where=blob.sha256, expected=blob.size_bytes, found=found)
         return path
 
+    def has(self, blob: Blob) -> bool:
+        """Return whether the store has as many bytes of a blob as it should."""
+        path = self.blobs.path(blob.sha256)
+        return path.exists() and path.stat().st_size == blob.size_bytes
+
     def older(self, sha256: str) -> Path | None:
         """Return where the bytes of a blob of an older release lie, if the hub still has them."""
         places = (self.blobs.path(sha256), self.public / tree.blob_path(sha256))

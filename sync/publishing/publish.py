@@ -26,7 +26,7 @@ from catalog.resource import canonical_json
 from sync import tree
 from sync.formats.release import Release
 from sync.publishing.blob_links import link_blobs, public_directory, put_blobs, stands
-from sync.publishing.bundle_files import StagedBundle, stage_bundle
+from sync.publishing.bundle_files import StagedBundle, remember_transport, stage_bundle
 from sync.publishing.deltas import StagedDeltas, put_deltas, stage_deltas, update_bytes
 from sync.publishing.offering import Workshop
 from sync.publishing.survey import BundleSurvey, Named, local_date, manifest_names, publishable
@@ -122,6 +122,7 @@ def publish(
             renew(public, keys, now)
         storage(lambda: sweep(public, lambda resource_id: _withdrawn(reader, resource_id, today)), public)
     torrents.remember(library)
+    remember_transport(library, release.bundles)
     if library.generation().release != release.number:
         with library.writing() as writer:
             writer.set_release(release.number, release.date.isoformat())
@@ -239,7 +240,11 @@ def _put(
     except OSError as error:
         raise storage_error(error, error.filename or public) from error
     sign_head(public, keys, head, now, catalog=catalog)
-    lists = sum(update_bytes(one.head) for one in staged if one.files)
+    lists = sum(
+        update_bytes(one.head) if one.relisted else one.head.transport.zst.size_bytes
+        for one in staged
+        if one.files
+    )
     return bytes_new + len(catalog) + lists
 
 

@@ -12,6 +12,7 @@ from bench.course_files import package
 from bench.edits import corrected_script
 from builders import sha256
 from county import DAY, NOW, County
+from syncing_box import SyncingBox
 
 from catalog.errors import StorageError
 from sync import tree
@@ -19,7 +20,8 @@ from sync.formats.torrentfile import LEAST_BYTES, read_torrent
 from sync.formats.transport import Offer, Offers, Pack, Patch, Torrent, read_head, read_offers, read_transport
 from sync.parcels import packs, patches
 from sync.parcels.packs import unpack
-from sync.publishing import offering
+from sync.publishing import bundle_files, offering
+from sync.publishing import publish as publishing
 from sync.publishing.publish import preview
 from sync.roads.staging import Staging
 from sync.trust.heads import current_head
@@ -349,3 +351,52 @@ def test_a_preview_makes_nothing_of_this(county: County) -> None:
     spoil(county, large(2))
     seen = preview(county.store.library, county.state, publisher=county.name, keys=county.keys, now=NOW)
     assert seen.changed and seen.bytes_new == LEAST_BYTES
+
+
+def test_what_was_published_before_there_were_torrents_gets_them(
+    county: County, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old, other, small = large(1), large(2), b"a text"
+    # As this program was before: no torrents, and no word on what is offered.
+    with monkeypatch.context() as before:
+        before.setattr(offering, "LEAST_BYTES", 1 << 40)
+        before.setattr(publishing, "remember_transport", lambda *_: None)
+        county.add("film", old)
+        county.add("text", small)
+        county.add("other", other, bundle="second")
+        county.publish()
+        assert torrents_of(county) == torrents_of(county, "second") == {}
+    head = current_head(county.public)
+    assert head is not None
+    with SyncingBox(tmp_path / "box", county) as box:
+        box.update(county.public)
+        # One bundle is unchanged, the other gets one record more.
+        county.add("new", b"another", bundle="second")
+        result = county.publish(NOW + DAY)
+        assert result.published and (result.added, result.changed) == (1, 0)
+        now = current_head(county.public)
+        assert now is not None
+        main, then = now.release.bundle("main"), head.release.bundle("main")
+        assert main is not None and then is not None
+        assert (main.version, main.manifest) == (then.version, then.manifest)
+        assert main.transport != then.transport
+        assert set(torrents_of(county)) == {sha256(old)}
+        assert set(torrents_of(county, "second")) == {sha256(other)}
+        update = box.update(county.public, now=NOW + DAY)
+        assert update.failure is None and not update.warnings and update.fetched_blobs == 1
+    # It is looked at once.
+    assert not county.publish(NOW + 2 * DAY).published
+    monkeypatch.setattr(bundle_files, "manifest_lines", None)
+    assert not county.publish(NOW + 3 * DAY).published
+
+
+def test_a_bundle_without_torrents_whose_film_is_lost_is_published_as_it_was(
+    county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(offering, "LEAST_BYTES", 1 << 40)
+        before.setattr(publishing, "remember_transport", lambda *_: None)
+        county.add("film", large(1))
+        county.publish()
+    county.store.blobs.path(sha256(large(1))).unlink()
+    assert not county.publish(NOW + DAY).published
