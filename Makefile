@@ -6,9 +6,9 @@ TEST_VENV := .venv-test
 
 # What the program runs beside itself, from Debian: roads, media, documents, speech and fonts of the sample county.
 DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
-# What only the tests need: a browser, a filesystem in user space, network namespaces, mDNS cross-check, and what
+# What only the tests need: a browser, a filesystem in user space, the filesystems of sticks, network namespaces, mDNS cross-check, and what
 # fetches other BitTorrent clients.
-DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap
+DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap
 
 # Continuous integration runs the slow tests as well.
 MARKS := $(if $(CI),,-m "not slow")

@@ -8,8 +8,8 @@ all that is there is read again before it counts. Sticks are often FAT: no links
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from sync.trust.heads import prune
 
 _MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断，请再导出一次。\r\nAn export is under way, or was cut off: export again.\r\n"
 STRETCH_BYTES = 1 << 30
+_HONEST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""What a disk may say that does its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class Export:
         self._most_file_bytes = most_file_bytes
         self._stretch_bytes = stretch_bytes
         self._written_bytes = 0
+        self._began = False
 
     def run(self) -> ExportResult:
         """Bring the stick to the state of the stock.
@@ -79,6 +82,10 @@ class Export:
         except OSError as error:
             if disk is not None and disk.gone():
                 raise RoadError("E-PULLED", where=self._root) from error
+            if self._began and error.errno not in _HONEST:
+                # A fake that writes over its own tables fails in many ways.
+                where = error.filename or self._root
+                raise StorageError("E-STICK-BAD", where=where, found=error.strerror) from error
             raise durable.storage_error(error, error.filename or self._root) from error
 
     def _run(self, disk: Disk) -> ExportResult:
@@ -105,7 +112,10 @@ class Export:
         first = not self._fits(disk, units, 0)
         if first and not self._fits(disk, units, sum(path.stat().st_size for path in files)):
             raise self._full(disk, units)
-        durable.write_file(marker, _MARKER_TEXT.encode())
+        # Whatever there is of it says enough.
+        marker.write_bytes(_MARKER_TEXT.encode())
+        durable.sync_all([marker, self._root])
+        self._began = True
         swept_bytes = _remove(files) if first else 0
         self._write(disk, units, Proof(disk, self._stock, inventory))
         self._write_boxes()
@@ -239,15 +249,21 @@ class Export:
             return StorageError("E-STICK-BAD", where=place, found=f"{self._written_bytes:,} B")
         return StorageError("E-DAMAGED", where=item.path, expected=item.blob.sha256)
 
+    def _put(self, path: str, data: bytes) -> None:
+        """Write a small file in one durable step. Its mode stays the filesystem's affair: FAT has none."""
+        place = self._root / path
+        durable.make_directory(place.parent)
+        part = place.with_name(f".{place.name}{durable.TEMPORARY_SUFFIX}export")
+        part.write_bytes(data)
+        durable.publish_file(part, place)
+        self._written_bytes += len(data)
+
     # -- the head --------------------------------------------------------------------------------------------------
 
     def _write_boxes(self) -> None:
         for box_id in self._boxes:
             path = tree.box_path(box_id)
-            data = (self._stock.tree / path).read_bytes()
-            durable.make_directory((self._root / path).parent)
-            durable.write_file(self._root / path, data)
-            self._written_bytes += len(data)
+            self._put(path, (self._stock.tree / path).read_bytes())
 
     def _head_files(self) -> list[tuple[str, Path]]:
         """Return the files of the head, manifests first, and where they stand here; one form of each is enough."""
@@ -265,13 +281,9 @@ class Export:
         files = self._head_files()
         for path, source in files:
             place = self._root / path
-            if place.exists() and place.read_bytes() == source.read_bytes():
-                continue
-            durable.make_directory(place.parent)
-            part = place.with_name(f".{place.name}{durable.TEMPORARY_SUFFIX}export")
-            shutil.copyfile(source, part)
-            durable.publish_file(part, place)
-            self._written_bytes += place.stat().st_size
+            data = source.read_bytes()
+            if not place.exists() or place.read_bytes() != data:
+                self._put(path, data)
         places = [self._root / path for path, _ in files]
         disk.settle(places[-1])
         disk.forget(places)

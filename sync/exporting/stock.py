@@ -86,6 +86,7 @@ def stock_of_hub(reader: Reader, blobs: BlobStore, public: Path, bundles: frozen
     named: set[bytes] = set()
     items: dict[str, Item] = {}
     torrents: dict[str, Item] = {}
+    along: dict[str, Item] = {}
     for bundle in head.release.bundles:
         wanted = bundles is None or bundle.id in bundles
         for blob in _files(manifest_lines(public, bundle)):
@@ -99,9 +100,11 @@ def stock_of_hub(reader: Reader, blobs: BlobStore, public: Path, bundles: frozen
         for owner, torrent in offers.torrents.items():
             named.add(bytes.fromhex(torrent.file.sha256))
             place = public / tree.blob_path(torrent.file.sha256)
-            if wanted and owner in items and place.exists():
+            if place.exists():
                 blob = Blob(sha256=torrent.file.sha256, size_bytes=torrent.file.size_bytes)
                 torrents[blob.sha256] = Item(blob=blob, path=place)
+                if wanted and owner in items:
+                    along[blob.sha256] = torrents[blob.sha256]
 
     def source(blob: Blob) -> Item | None:
         return torrents.get(blob.sha256) or (_item(blobs, blob) if reader.has(blob.sha256) else None)
@@ -110,7 +113,7 @@ def stock_of_hub(reader: Reader, blobs: BlobStore, public: Path, bundles: frozen
         tree=public,
         head=head,
         items=list(items.values()),
-        torrents=list(torrents.values()),
+        torrents=list(along.values()),
         named=lambda sha256: bytes.fromhex(sha256) in named,
         source=source,
     )

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from catalog.blobs import Blob
+from catalog.durable import storage_error
+from catalog.errors import StorageError
 from sync import tree
 from sync.exporting.stock import Item
 from sync.formats import stickpack
@@ -139,7 +141,7 @@ def source_is_whole(item: Item) -> bool:
         digest = hashlib.sha256()
         for block in _bytes_of(item, 0, item.blob.size_bytes):
             digest.update(block)
-    except OSError:
+    except StorageError:
         return False
     return digest.hexdigest() == item.blob.sha256
 
@@ -150,16 +152,22 @@ def same_blob(one: Blob, data: bytes) -> bool:
 
 
 def _bytes_of(item: Item, start: int, end: int) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of an item in blocks that are good until the next one; fewer where our file is shorter."""
+    """Yield the bytes of an item in blocks that are good until the next one; fewer where our file is shorter.
+
+    Raises `StorageError` where our file can not be read."""
     if item.data is not None:
         yield item.data[start:end]
         return
-    with item.path.open("rb", buffering=0) as stream:
-        stream.seek(start)
-        buffer = memoryview(bytearray(min(BLOCK_BYTES, end - start)))
-        while start < end and (count := stream.readinto(buffer[: end - start])):
-            yield buffer[:count]
-            start += count
+    try:
+        with item.path.open("rb", buffering=0) as stream:
+            stream.seek(start)
+            buffer = memoryview(bytearray(min(BLOCK_BYTES, end - start)))
+            while start < end and (count := stream.readinto(buffer[: end - start])):
+                yield buffer[:count]
+                start += count
+    except OSError as error:
+        # The stick's own errors are told by who writes there.
+        raise storage_error(error, item.path) from error
 
 
 def _write(

@@ -7,6 +7,7 @@ which they lie there. A disk that was pulled out is known by its device: it ends
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -29,6 +30,7 @@ _DEAD_FILES_IN_A_ROW = 20
 # Reading a disk again costs no line: a cut may cost more of it than of a road that does.
 _CHECKPOINT_BYTES = 32 << 20
 _COPY_BYTES = 4 << 20
+_ROOT_BYTES = 1 << 20
 _BLOCK_DEVICES = Path("/sys/dev/block")
 
 
@@ -110,6 +112,15 @@ class DirectoryRoad:
     def cut(self) -> bool:
         """Whether the writing of this stick was cut off, or is still going on."""
         return (self._root / tree.EXPORTING).exists()
+
+    def check_owner(self, fingerprint: str) -> None:
+        """Raise `ContentError` E-STICK-OTHER where the tree here begins with another root than that of `fingerprint`."""
+        try:
+            found = hashlib.sha256(self.read(tree.PINNED_ROOT, _ROOT_BYTES)).hexdigest()
+        except ShuxiangError:
+            return
+        if found != fingerprint:
+            raise ContentError("E-STICK-OTHER", where=self._root, expected=fingerprint, found=found)
 
     def plain_names(self) -> list[str]:
         """Return some names in the folder where it has files but no part of a tree."""

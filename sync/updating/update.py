@@ -29,6 +29,7 @@ from catalog.local import Local
 from catalog.progress import OnProgress, Progress, silent
 from sync import boxfile, tree
 from sync.formats.release import BundleHead, TreeFile
+from sync.roads.directory import DirectoryRoad
 from sync.roads.http import SmallFile
 from sync.roads.road import Missed, Road
 from sync.roads.staging import Staging
@@ -163,6 +164,10 @@ class Update:
                 if error.code != "E-NO-TREE" or attempt == 2:
                     raise
                 continue
+            except ContentError as error:
+                if error.code == "E-SIGNATURE" and isinstance(road, DirectoryRoad):
+                    road.check_owner(self._settings.fingerprint)
+                raise
             if head.release.number < shown:
                 raise ContentError(
                     "E-ROLLBACK", where=source.address, expected=shown, found=head.release.number
