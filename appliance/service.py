@@ -178,7 +178,7 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         blobs=box.directory / "blobs",
         reach=lambda: reach_of(box.local),
     )
-    tree = held_tree(box.trust, box.blobs.path, _Holds(box))
+    tree = held_tree(box.trust, box.blobs.path, _Holds(box), box.directory / "parcels")
     finder = Finder(box.library, box.index)
     # The first search of a lesson should not pay for opening the index.
     warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))

@@ -31,8 +31,11 @@ def published_tree(public: Path) -> WSGIApplication:
     return _application(lambda path, name: public / path)
 
 
-def held_tree(trust: Path, blob_path: Callable[[str], Path], holds: Callable[[str], bool]) -> WSGIApplication:
-    """Return the application for a box: accepted metadata below `trust`, and the blobs that `holds` knows.
+def held_tree(
+    trust: Path, blob_path: Callable[[str], Path], holds: Callable[[str], bool], parcels: Path
+) -> WSGIApplication:
+    """Return the application for a box: accepted metadata below `trust`, the blobs that `holds` knows, and what lies
+    in `parcels`: packs, patches and torrent files that the box has used (`sync.parcels.kept`).
 
     `holds` answers whether the library has a row for a hash: a file without one may be a leftover of a cut.
     """
@@ -43,8 +46,11 @@ def held_tree(trust: Path, blob_path: Callable[[str], Path], holds: Callable[[st
         if name.kind != "blob":
             return trust / path
         assert name.sha256 is not None
-        # Beside content there are only deltas of manifests, which are metadata.
-        return blob_path(name.sha256) if holds(name.sha256) else trust / path
+        if holds(name.sha256):
+            return blob_path(name.sha256)
+        # Beside content there are the ways by which it came, and deltas of manifests, which are metadata.
+        kept = parcels / name.sha256
+        return kept if kept.exists() else trust / path
 
     return _application(locate)
 

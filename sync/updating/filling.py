@@ -7,14 +7,15 @@ both. Nothing is deleted that pages use; what nobody needs goes at the end, rows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from catalog import durable
 from catalog.blobs import BlobStore
-from catalog.errors import ShuxiangError
+from catalog.errors import ContentError, ShuxiangError
 from catalog.fit import Fit, Want
 from catalog.library import Library, Reader
 from catalog.local import Local
@@ -22,6 +23,7 @@ from catalog.progress import OnProgress
 from sync import boxfile
 from sync.formats.release import Release
 from sync.formats.transport import Offers
+from sync.parcels.kept import FOLDER, MOST_BYTES, SHARE_OF_FREE, KeptParcels
 from sync.roads.staging import Staging
 from sync.updating import content
 from sync.updating.carry import Carrier, worst
@@ -29,6 +31,7 @@ from sync.updating.catalogue import BundleChange
 from sync.updating.content import ContentWishes
 from sync.updating.lessons import lessons_of_these_days
 from sync.updating.loads import Roads
+from sync.updating.manifests import transport_lines
 from sync.updating.plan import BundleDelta, Haul, Plan, missing_files
 from sync.updating.run import SCOPE, SUBSCRIPTIONS, UpdateSettings
 from sync.updating.ways import Arrivals, Delivery
@@ -59,6 +62,9 @@ class Filling:
         self._blobs = blobs
         self._local = local
         self._trust = trust
+        self._kept = KeptParcels(
+            trust.parent / FOLDER, min(MOST_BYTES, max(0, blobs.free_bytes()) // SHARE_OF_FREE)
+        )
         self._settings = settings
         self._progress = progress
 
@@ -79,7 +85,13 @@ class Filling:
             staging.bases = {new: self._blobs.path(old) for new, old in self._bases.items()}
         content.set_left_out(self._library, wants, fitted)
         delivery = Delivery(
-            carrier, staging, self._library, self._blobs, self._progress, self._settings.neighbours
+            carrier,
+            staging,
+            self._library,
+            self._blobs,
+            self._progress,
+            self._settings.neighbours,
+            self._kept,
         )
         self.arrivals = delivery.arrivals
         try:
@@ -95,7 +107,7 @@ class Filling:
         content.collect(self._library, self._blobs, fitted, 0, haul.sources() if missed else frozenset())
         if missed:
             return worst(one.error for one in missed)
-        self._tidy(staging, haul)
+        self._tidy(staging, haul, release)
         if self._library.generation().content_release != number:
             with self._library.writing() as writer:
                 writer.set_content_release(number)
@@ -104,12 +116,19 @@ class Filling:
         self._local.put(SETTLED, settled)
         return None
 
-    def _tidy(self, staging: Staging, haul: Haul) -> None:
-        """Drop what is left of ways that were of no use, and the torrents of packs and patches."""
+    def _tidy(self, staging: Staging, haul: Haul, release: Release) -> None:
+        """Drop what is left of ways that were of no use or are offered no more, and the torrents of packs and patches."""
         durable.storage(lambda: staging.prune(lambda _: False), staging.directory)
+        durable.storage(lambda: self._kept.prune(self._transport_of(release)), staging.directory)
         if haul.loads:
             with self._library.writing() as writer:
                 writer.drop_stray_torrents()
+
+    def _transport_of(self, release: Release) -> Iterator[bytes]:
+        for bundle in release.bundles:
+            # Without its transport file a bundle offers nothing.
+            with suppress(FileNotFoundError, ContentError):
+                yield from transport_lines(self._trust, bundle)
 
     def preview(
         self,
@@ -200,6 +219,8 @@ class Filling:
                     bases=self._bases,
                 )
             room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
+            if self._blobs.free_bytes() < room_bytes:
+                durable.storage(self._kept.clear, self._trust)
             content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul.sources())
             if self._blobs.free_bytes() < plan.fetch_bytes + plan.haul.aside_bytes:
                 # What patches and packs need beside the blobs has no room: all comes whole.

@@ -24,6 +24,7 @@ from sync.formats.release import TreeFile
 from sync.formats.torrentfile import read_torrent
 from sync.formats.transport import Pack, Patch, Torrent
 from sync.parcels import packs, patches
+from sync.parcels.kept import KeptParcels
 from sync.roads.road import BATCH_MOST_FILES, Missed, blob_file, staged_file
 from sync.roads.staging import Staging
 from sync.updating.carry import Carrier
@@ -65,8 +66,11 @@ class Delivery:
         blobs: BlobStore,
         progress: OnProgress,
         neighbours: Neighbours | None = None,
+        kept: KeptParcels | None = None,
     ) -> None:
         self.arrivals = Arrivals()
+        self._kept = kept
+        self._used: set[str] = set()
         self._carrier = carrier
         self._staging = staging
         self._library = library
@@ -137,7 +141,7 @@ class Delivery:
         if lan_bytes := self._company.received[LAN]:
             self.arrivals.saved[LAN] = lan_bytes
         for sha256 in self._shared:
-            self._staging.forget(sha256)
+            self._let_go(sha256)
 
     # -- the ways --------------------------------------------------------------------------------------------------
 
@@ -286,9 +290,10 @@ class Delivery:
                 self._arrived(item.blob, way)
         self._staging.settle(made.blobs)
         self._keep_torrents(made.torrents)
+        self._used.update(made.used)
         for sha256 in made.used:
             if sha256 not in self._shared:
-                self._staging.forget(sha256)
+                self._let_go(sha256)
         self._tell(0)
         return refused
 
@@ -356,6 +361,14 @@ class Delivery:
             with self._library.writing() as writer:
                 for sha256, data in torrents.items():
                     writer.put_torrent(sha256, data)
+
+    def _let_go(self, sha256: str) -> None:
+        """Take out of staging what was used up, or shared; others who sync from this box may want it still."""
+        path = self._staging.path(sha256)
+        if self._kept is not None and sha256 in self._used and path.exists():
+            kept = self._kept
+            durable.storage(lambda: kept.keep(path), path)
+        self._staging.forget(sha256)
 
     def _fall(self, sha256: str, error: ShuxiangError) -> None:
         self.arrivals.warnings.append(error)

@@ -304,7 +304,9 @@ def test_another_edition_of_zstd_keeps_the_plain_form_and_passes_it_on(
     assert standing(box.state / "trust", main(county).manifest) == main(county).manifest.plain
     same_catalogue(county, box)
     with SyncingBox(tmp_path / "other", county) as other:
-        app = held_tree(box.state / "trust", box.blobs.path, lambda sha256: sha256 in box.held())
+        app = held_tree(
+            box.state / "trust", box.blobs.path, lambda sha256: sha256 in box.held(), box.state / "parcels"
+        )
         with address_of(app) as address:
             assert other.update(address).failure is None
         same_catalogue(county, other)
@@ -327,7 +329,7 @@ def test_a_box_gives_the_delta_that_it_took(county: County, box: SyncingBox, tmp
             later(county)
             box.update(county.public)
             # As a box's tree is: its metadata, and blobs.
-            app = held_tree(box.state / "trust", box.blobs.path, lambda _: False)
+            app = held_tree(box.state / "trust", box.blobs.path, lambda _: False, box.state / "parcels")
             with address_of(app) as address:
                 result = other.update(address)
             assert result.warnings == ()

@@ -122,7 +122,7 @@ def test_a_box_gives_only_verified_blobs_and_no_boxes_file(public: Path, tmp_pat
             with store.library.reading() as reader:
                 return reader.has(digest)
 
-        with served(held_tree(public, store.blobs.path, holds)) as box:
+        with served(held_tree(public, store.blobs.path, holds, tmp_path / "parcels")) as box:
             assert get(box, "/" + tree.TIMESTAMP)[0] == 200
             assert get(box, "/" + tree.blob_path(blob.sha256))[2] == b"a lesson"
             assert get(box, "/" + tree.blob_path(sha256(b"stray")))[0] == 404
