@@ -70,7 +70,14 @@ def _weekly(line: Callable[..., Any]) -> list[Any]:
         line("a week's 30 edited files and 500 records, kB per box", program, kilobytes("ours")),
         line("  beside it rsync -z --zc=zstd", program, kilobytes("rsync -z --zc=zstd")),
         line("  beside it whole files", program, kilobytes("whole files")),
-        line("  of rsync", program, lambda v: v["edits_to_rsync"], at_most=0.1),
+        line("  of it new photos, which nobody had", program, lambda v: round(v["new_photo_bytes"] / 1000)),
+        line("  ours / rsync, both ways", program, lambda v: v["edits_to_rsync_both_ways"], at_most=0.1),
+        line(
+            "  the same but the new photos",
+            program,
+            lambda v: v["edits_to_rsync_but_photos_both_ways"],
+            at_most=0.1,
+        ),
         line("its 2 new films, 3 boxes of a LAN: egress / content", program, lambda v: v["films_egress"]),
     ]
 
