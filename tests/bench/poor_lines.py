@@ -130,6 +130,7 @@ _MEDIA_TYPES = {
     ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ".pdf": "application/pdf",
     ".js": "text/javascript",
+    ".h5p": "application/zip",
 }
 
 
