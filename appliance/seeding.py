@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.box import Box
-from appliance.neighbours import meet_others
+from appliance.neighbours import CardMaker
 from catalog.blobs import Blob
 from catalog.errors import ContentError, ShuxiangError
 from sync import tree
@@ -203,7 +203,12 @@ def share(swarm: Swarm, shelf: Shelf, meet: Callable[[], bool] | None = None) ->
 
 def seed_box(box: Box, swarm: Swarm) -> None:
     """Share what the box holds, and check in with the hub, until interrupted."""
-    share(swarm, BoxShelf(box), lambda: bool(meet_others(box, swarm).seen))
+    card = CardMaker(box, swarm)
+
+    def meet() -> bool:
+        return bool(card.send().seen)
+
+    share(swarm, BoxShelf(box), meet)
 
 
 def seed_hub(hub: Hub, swarm: Swarm) -> None:

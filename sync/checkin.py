@@ -1,10 +1,10 @@
 """The check-in, both ends: a box tells its hub where it can be met, and learns whom it may meet.
 
 A card is signed by the box's own key and names the box by that key's hash, so nobody can speak for another box; the
-hub remembers cards for a quarter of an hour, in memory, a bounded number of them. Boxes that the hub sees at one
-address share a line: they are told of each other's local addresses. All others are told of each other only where both
-mark their line as the education network 专网. Invariant: the answer is a hint that nothing is believed of (peers are
-filtered, pieces have hashes), so a hub that has no check-in, or is a mere web server, costs a box nothing but peers.
+hub (`sync.registry`) answers whom it may meet. Who fetches is told its place in its LAN (0 leads: it alone need ask
+the hub) and its stripe among the LANs that reach each other. Invariant: the answer is a hint that nothing is believed
+of (peers are filtered, pieces have hashes, who waits for a leader waits for seconds), so a hub that has no check-in, or
+is a mere web server, costs a box nothing but peers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,10 @@ import hashlib
 import http.client
 import ipaddress
 import json
-import random
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
@@ -29,25 +25,27 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from catalog.resource import canonical_json
 
+if TYPE_CHECKING:
+    from sync.registry import Registry
+
 PATH = "checkin"
-KEPT_SECONDS = 900.0
-# A carrier shows hundreds of schools at one address.
-MOST_CARDS, MOST_AT_ONE_ADDRESS, MOST_PORTS_OF_A_BOX = 5000, 400, 3
-MOST_ASKED_PER_MINUTE = 300
-MOST_ANSWERED = 40
+MOST_CARDS, MOST_ANSWERED = 5000, 40
 MOST_ADDRESSES = 8
 MAX_CARD_BYTES, MAX_ANSWER_BYTES = 4 << 10, 64 << 10
 TIMEOUT_SECONDS = 5.0
 _ID_DIGITS = 32
-_TOO_MANY_PLACES = 20_000
 
 Peer = tuple[str, int]
-Clock = Callable[[], float]
+Share = tuple[int, int]
+"""Rank and number: (0, 6) is the first of six."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """Where a box can be met: its BitTorrent port, its own addresses; `at` tells an older card from a newer one."""
+    """Where a box can be met: its BitTorrent port, its own addresses; `at` tells an older card from a newer one.
+
+    `fetching`: what this port belongs to is bringing content now, and does not only share.
+    """
 
     box: str
     key: str
@@ -55,22 +53,28 @@ class Card:
     addresses: tuple[str, ...]
     education_line: bool
     at: int
+    fetching: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """The hub's answer: our address as it sees it, its own BitTorrent port, neighbours, and others to meet."""
+    """The hub's answer: our address as it sees it, its own BitTorrent port, neighbours, and others to meet.
+
+    `place`: our rank among those who fetch in our LAN, and their number; None where the hub does not say. `stripe`: the
+    rank of our LAN among those that reach each other, and their number.
+    """
 
     seen: str = ""
     hub_port: int | None = None
     mates: tuple[Peer, ...] = ()
     others: tuple[Peer, ...] = ()
+    place: Share | None = None
+    stripe: Share = (0, 1)
 
-    def peers(self, hub: str) -> list[Peer]:
-        """Return everyone, neighbours first; `hub` is the address of the hub that answered."""
+    def hub_peers(self, hub: str) -> list[Peer]:
+        """Return where the hub itself shares; `hub` is the address of the hub that answered."""
         host = urlsplit(hub).hostname
-        own = [(host, self.hub_port)] if host and self.hub_port else []
-        return [*self.mates, *self.others, *own]
+        return [(host, self.hub_port)] if host and self.hub_port else []
 
 
 NOBODY = Meeting()
@@ -81,7 +85,13 @@ class CardError(ValueError):
 
 
 def make_card(
-    key: Ed25519PrivateKey, *, port: int, addresses: Iterable[str], education_line: bool, now: datetime
+    key: Ed25519PrivateKey,
+    *,
+    port: int,
+    addresses: Iterable[str],
+    education_line: bool,
+    now: datetime,
+    fetching: bool = False,
 ) -> bytes:
     """Return the signed card of the box whose key is `key`."""
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -92,6 +102,7 @@ def make_card(
         "port": port,
         "addresses": usable[:MOST_ADDRESSES],
         "education_line": education_line,
+        "fetching": fetching,
         "at": int(now.timestamp()),
     }
     return canonical_json({"signed": card, "signature": key.sign(canonical_json(card)).hex()})
@@ -112,13 +123,15 @@ def read_card(data: bytes) -> Card:
             addresses=tuple(signed["addresses"]),
             education_line=signed["education_line"],
             at=signed["at"],
+            fetching=signed.get("fetching", False),
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CardError("not a card") from error
     if (
         not _is_port(card.port)
         or type(card.at) is not int
         or type(card.education_line) is not bool
+        or type(card.fetching) is not bool
         or len(card.addresses) > MOST_ADDRESSES
         or not all(isinstance(one, str) and _meetable(one) for one in card.addresses)
     ):
@@ -130,89 +143,6 @@ def read_card(data: bytes) -> Card:
     except InvalidSignature as error:
         raise CardError("the signature is wrong") from error
     return card
-
-
-@dataclass(slots=True)
-class _Entry:
-    card: Card
-    seen: str
-    until: float
-
-
-@dataclass(slots=True)
-class Registry:
-    """The cards of the last quarter of an hour. Thread-safe. `hub_port` tells the hub's own BitTorrent port now."""
-
-    hub_port: Callable[[], int | None] = lambda: None
-    clock: Clock = time.monotonic
-    _entries: dict[tuple[str, int], _Entry] = field(default_factory=dict)
-    _asked: dict[str, deque[float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def admits(self, seen: str) -> bool:
-        """Return whether this address may ask again now."""
-        now = self.clock()
-        with self._lock:
-            if len(self._asked) > _TOO_MANY_PLACES:
-                self._asked.clear()
-            times = self._asked.setdefault(seen, deque())
-            while times and times[0] < now - 60:
-                times.popleft()
-            if len(times) >= MOST_ASKED_PER_MINUTE:
-                return False
-            times.append(now)
-            return True
-
-    def check_in(self, card: Card, seen: str) -> Meeting:
-        """Remember the card, seen at the address `seen`, and return whom its box may meet.
-
-        Raises `CardError` for a card older than one of the same box.
-        """
-        now = self.clock()
-        with self._lock:
-            self._expire(now)
-            own = [entry for entry in self._entries.values() if entry.card.box == card.box]
-            if any(entry.card.at > card.at for entry in own):
-                raise CardError("older than one that came before")
-            self._entries.pop((card.box, card.port), None)
-            self._make_room(card.box, seen)
-            self._entries[card.box, card.port] = _Entry(card, seen, now + KEPT_SECONDS)
-            return self._meeting(card, seen)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _expire(self, now: float) -> None:
-        for key in [key for key, entry in self._entries.items() if entry.until <= now]:
-            del self._entries[key]
-
-    def _make_room(self, box: str, seen: str) -> None:
-        """Drop the oldest where there are too many: of the box, at the address, in all."""
-        for most, keys in (
-            (MOST_PORTS_OF_A_BOX, [key for key in self._entries if key[0] == box]),
-            (MOST_AT_ONE_ADDRESS, [key for key, entry in self._entries.items() if entry.seen == seen]),
-            (MOST_CARDS, list(self._entries)),
-        ):
-            for key in keys[: max(0, len(keys) - most + 1)]:
-                self._entries.pop(key, None)
-
-    def _meeting(self, card: Card, seen: str) -> Meeting:
-        mates: list[Peer] = []
-        others: list[Peer] = []
-        for entry in self._entries.values():
-            port = entry.card.port
-            if entry.card.box == card.box:
-                continue
-            if entry.seen == seen:
-                mates += [(address, port) for address in entry.card.addresses]
-            elif entry.card.education_line and card.education_line:
-                others += [(address, port) for address in _outside(entry)]
-        return Meeting(
-            seen=seen,
-            hub_port=self.hub_port(),
-            mates=_some(mates, {_subnet(address) for address in card.addresses}),
-            others=_some(others),
-        )
 
 
 class CheckIn:
@@ -247,6 +177,8 @@ class CheckIn:
                 "hub_port": meeting.hub_port,
                 "mates": [list(peer) for peer in meeting.mates],
                 "others": [list(peer) for peer in meeting.others],
+                "place": meeting.place and list(meeting.place),
+                "stripe": list(meeting.stripe),
             }
         )
 
@@ -284,6 +216,8 @@ def read_meeting(data: bytes) -> Meeting:
             hub_port=port if _is_port(port) else None,
             mates=_read_peers(fields.get("mates")),
             others=_read_peers(fields.get("others")),
+            place=_read_share(fields.get("place")),
+            stripe=_read_share(fields.get("stripe")) or (0, 1),
         )
     except (ValueError, RecursionError):
         return NOBODY
@@ -302,26 +236,11 @@ def _read_peers(value: object) -> tuple[Peer, ...]:
     )
 
 
-def _outside(entry: _Entry) -> list[str]:
-    """Return where a box of another line may be met: where it was seen, and its global IPv6 addresses."""
-    found = {entry.seen: None}
-    for address in map(ipaddress.ip_address, entry.card.addresses):
-        if address.version == 6 and address.is_global:
-            found[str(address)] = None
-    return list(found)
-
-
-def _some(peers: Sequence[Peer], subnets: Collection[str] = ()) -> tuple[Peer, ...]:
-    """Return as many as an answer holds, those in `subnets` first: a carrier's NAT hides many lines."""
-    if len(peers) <= MOST_ANSWERED:
-        return tuple(peers)
-    shuffled = random.sample(peers, len(peers))
-    return tuple(sorted(shuffled, key=lambda peer: _subnet(peer[0]) not in subnets)[:MOST_ANSWERED])
-
-
-def _subnet(address: str) -> str:
-    length = 64 if ":" in address else 24
-    return str(ipaddress.ip_network(f"{address}/{length}", strict=False))
+def _read_share(value: object) -> Share | None:
+    if not isinstance(value, list) or len(value) != 2 or not all(type(one) is int for one in value):
+        return None
+    rank, number = value
+    return (rank, number) if 0 <= rank < number <= MOST_CARDS else None
 
 
 def _is_port(value: object) -> bool:

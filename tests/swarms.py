@@ -15,9 +15,9 @@ from builders import sha256
 from catalog.blobs import Staged, hash_file
 from sync.formats.release import TreeFile
 from sync.formats.torrentfile import TorrentFile, make_torrent
+from sync.roads.collecting import Peer
 from sync.roads.road import Missed, blob_file
 from sync.roads.staging import Staging
-from sync.roads.swarmfetch import Peer
 from sync.roads.swarmsettings import SwarmSettings
 from sync.roads.torrent import Swarm
 

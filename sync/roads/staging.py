@@ -249,10 +249,15 @@ class Staging:
         self.path(sha256).unlink(missing_ok=True)
 
     def settle(self, sha256s: Iterable[str]) -> None:
-        """Remove the records of files that went through the door, and what else was collected of them."""
+        """Remove the records of files that went through the door, and what else was collected of them.
+
+        What the swarm shares on is the same file under another name: that stays as long as it is shared.
+        """
         for sha256 in sha256s:
             _mark(self.path(sha256)).unlink(missing_ok=True)
-            self.path(sha256 + SWARM_SUFFIX).unlink(missing_ok=True)
+            collected = self.path(sha256 + SWARM_SUFFIX)
+            if collected.exists() and collected.stat().st_nlink == 1:
+                collected.unlink()
 
     def prune(self, is_wanted: Callable[[str], bool]) -> int:
         """Remove what nobody wants any more and what programs left over; return the bytes freed."""

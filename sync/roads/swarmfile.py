@@ -28,6 +28,9 @@ class SwarmFile:
         self.torrent = torrent
         self._staging = staging
         self.path = swarm_path(staging, file.sha256)
+        if self.path.exists() and self.path.stat().st_nlink > 1:
+            # Left by a run that shared it on: the same bytes as what passed the door, and never to be written to.
+            self.path.unlink()
         plain = staging.path(file.sha256)
         if held_bytes(plain) > held_bytes(self.path):
             durable.move(plain, self.path)
@@ -40,10 +43,15 @@ class SwarmFile:
         """Put on the disk what was written."""
         durable.sync_data(self._handle)
 
-    def finish(self) -> None:
-        """Give the whole file its plain name, ready for the door."""
+    def finish(self, *, shared: bool = False) -> None:
+        """Give the whole file its plain name, ready for the door; `shared` leaves it this one too, to be read by."""
         os.close(self._handle)
-        durable.move(self.path, self._staging.path(self.file.sha256))
+        plain = self._staging.path(self.file.sha256)
+        if shared:
+            plain.unlink(missing_ok=True)
+            durable.link(self.path, plain)
+        else:
+            durable.move(self.path, plain)
 
     def leave(self, have: list[bool]) -> None:
         """Leave what has come to whoever goes on: a beginning of the file under its plain name, where it is most.

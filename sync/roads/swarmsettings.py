@@ -18,7 +18,7 @@ from sync.line.rate import Governor
 
 # Verified pieces on their way to the disk: a part of the MiB that a cut may cost (`sync.roads.swarmfetch`).
 QUEUED_BYTES = 256 << 10
-RECONNECT_SECONDS = 3, 7
+RECONNECT_SECONDS = 1, 4
 LEAST_REQUESTS, MOST_REQUESTS = 4, 100
 PORT_ATTEMPTS = 20
 # Of libtorrent's enumerations `enc_level`, `enc_policy` and `io_buffer_mode_t`.
@@ -76,9 +76,7 @@ def session_settings(settings: SwarmSettings, port: int) -> dict[str, Any]:
         "prioritize_partial_pieces": True,
         "request_queue_time": 1,
         "max_out_request_queue": requests_for(settings.governor.bytes_per_second),
-        # The next attempt after a minute is long on a line that is cut each MiB. Two machines that call each other at
-        # one moment both hang up; if they waited equally long they would do so for ever.
-        "min_reconnect_time": random.randint(*RECONNECT_SECONDS),
+        **reconnecting(),
         "max_failcount": 20,
         "urlseed_wait_retry": 1,
         "urlseed_max_request_bytes": 4 << 20,
@@ -93,6 +91,15 @@ def session_settings(settings: SwarmSettings, port: int) -> dict[str, Any]:
         "send_buffer_watermark": 256 << 10,
         "alert_queue_size": 20_000,
     }
+
+
+def reconnecting() -> dict[str, Any]:
+    """Return when a call that failed is tried again: each time this is asked another pause, of whole seconds.
+
+    After a minute, as by default, is long on a line that is cut each MiB. Two machines that call each other at one
+    moment both hang up; if they always waited equally long they would do so for ever.
+    """
+    return {"min_reconnect_time": random.randint(*RECONNECT_SECONDS)}
 
 
 def free_port(settings: SwarmSettings) -> int:

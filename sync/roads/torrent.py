@@ -1,8 +1,10 @@
-"""BitTorrent, by libtorrent: the only module that imports it, and every setting that it needs here.
+"""BitTorrent, by libtorrent: who is met, what is shared (`sync.roads.swarmdownload` is what is collected).
+
+These two modules are the only ones that import it.
 
 Invariants: no tracker, no DHT, no port mapping; who is met is a neighbour, found by local discovery or named by a
-check-in, or a server that we are told of. A host outside the local network is met only where the line is marked as
-the education network, or is the hub or a source of this run, so nothing is uploaded over a line that punishes it.
+check-in, or the hub. A host outside the local network is met only where the line is marked as the education network, or
+is the hub, so nothing is uploaded over a line that punishes it. Trees are not libtorrent's business (`sync.roads.uplink`).
 Neighbours are exempt from every rate. A blob of the store is only ever read: who shares it never downloads into it.
 """
 
@@ -16,7 +18,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import libtorrent
 
@@ -24,14 +25,25 @@ from catalog.errors import ConfigError
 from sync.formats.release import TreeFile
 from sync.formats.torrentfile import TorrentFile
 from sync.line.network import own_networks
-from sync.roads.road import Done, Missed, Progress
+from sync.roads.collecting import Part, Peer, Want
+from sync.roads.road import Done, Missed, Progress, RoadSettings
 from sync.roads.staging import Staging
-from sync.roads.swarmfetch import Peer, Sources, SwarmFetch, Want
+from sync.roads.swarmdownload import SwarmDownload
+from sync.roads.swarmfetch import SwarmFetch
 from sync.roads.swarmfile import held_bytes
-from sync.roads.swarmsettings import SwarmSettings, addresses_of, free_port, requests_for, session_settings
+from sync.roads.swarmsettings import (
+    RECONNECT_SECONDS,
+    SwarmSettings,
+    addresses_of,
+    free_port,
+    reconnecting,
+    requests_for,
+    session_settings,
+)
 
 LAN, OUTSIDE, WEB = "lan", "torrent", "http"
-_LISTEN_SECONDS, _END_SECONDS = 5.0, 30.0
+_LISTEN_SECONDS = 5.0
+MOST_KEPT = 64
 _FLAGS = libtorrent.torrent_flags
 _ALERTS = libtorrent.alert_category
 _QUIET = _ALERTS.error | _ALERTS.status
@@ -52,14 +64,19 @@ class Swarm:
         self.received: Counter[str] = Counter()
         """Bytes of content that came, by kind: "lan", "torrent", "http"."""
         self.settings = settings
+        self.part = Part()
+        """Whom a check-in named, and what it leaves to us; set it at any time, in any thread."""
+        self.is_alone = False
+        """Whether neighbours have kept silent for so long that this machine no longer waits for them."""
         self._allowed: set[str] = set()
         self._near: dict[str, bool] = {}
-        self._web: set[Peer] = set()
         self._seeds: dict[str, libtorrent.torrent_handle] = {}
+        self._kept: dict[str, SwarmDownload] = {}
         self._suspects: set[str] = set()
-        self._downloads: dict[str, _Download] = {}
+        self._downloads: dict[str, SwarmDownload] = {}
         self._up_bytes_per_second = settings.up_bytes_per_second
         self._closed = False
+        self._shuffle_at = 0.0
         parameters = libtorrent.session_params()
         parameters.settings = cast(Any, session_settings(settings, free_port(settings)) | _SHARING)
         self._session = libtorrent.session(parameters)
@@ -84,6 +101,8 @@ class Swarm:
             return
         self._closed = True
         self._session.pause()
+        for v2 in tuple(self._kept):
+            self.forget(v2)
         self._seeds.clear()
         self._downloads.clear()
         del self._session
@@ -149,26 +168,52 @@ class Swarm:
 
     def seed(self, torrent: TorrentFile, path: Path) -> None:
         """Share the whole blob at `path`; a piece is checked when it is first asked for, and nothing is ever written."""
-        if torrent.v2 in self._seeds or torrent.v2 in self._downloads:
+        if torrent.v2 in self.shared() or torrent.v2 in self._downloads:
             return
         # Silent in local discovery: who wants the blob calls, and is heard.
         flags = _FLAGS.seed_mode | _FLAGS.upload_mode | _FLAGS.disable_lsd
         self._seeds[torrent.v2] = self._add(torrent, path, flags)
 
+    def share_on(self, torrent: TorrentFile) -> None:
+        """Go on sharing what was just collected, from where it lies: whoever is connected stays so.
+
+        The oldest of many is forgotten; what it was of is shared on by `seed` alone.
+        """
+        download = self._downloads.pop(torrent.v2)
+        download.handle.set_flags(_FLAGS.upload_mode)
+        self._kept[torrent.v2] = download
+        while len(self._kept) > MOST_KEPT:
+            self.forget(next(iter(self._kept)))
+
     def forget(self, v2: str) -> None:
         """Share this blob no longer."""
         handle = self._seeds.pop(v2, None)
+        kept = self._kept.pop(v2, None)
+        if kept is not None:
+            handle = kept.handle
+            kept.path.unlink(missing_ok=True)
         if handle is not None:
             self._session.remove_torrent(handle)
 
     def shared(self) -> frozenset[str]:
         """Return the v2 hashes of what is shared."""
-        return frozenset(self._seeds)
+        return frozenset(self._seeds) | frozenset(self._kept)
+
+    def linger(self, seconds: float) -> None:
+        """Stay, so many seconds at most, as long as a neighbour is taking from us what we have just collected."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and any(
+            peer.flags & libtorrent.peer_info.remote_interested and self.is_near(peer.ip[0])
+            for kept in self._kept.values()
+            for peer in kept.handle.get_peer_info()
+        ):
+            self._take_alerts(0.2)
 
     def faults(self) -> list[str]:
         """Return the v2 hashes of shared blobs whose bytes proved wrong or could not be read; they are forgotten."""
         self._take_alerts(0)
-        found = [v2 for v2 in self._suspects if v2 in self._seeds and self._is_faulty(self._seeds[v2])]
+        handles = self._seeds | {v2: kept.handle for v2, kept in self._kept.items()}
+        found = [v2 for v2 in self._suspects if v2 in handles and self._is_faulty(handles[v2])]
         self._suspects.clear()
         for v2 in found:
             self.forget(v2)
@@ -189,24 +234,18 @@ class Swarm:
     ) -> list[Missed]:
         """Bring files into `staging` from neighbours, peers and the trees at `web_seeds`; see `Road.fetch`.
 
-        Neighbours come first: others are asked where these bring nothing for `lan_seconds`. With `kept_at` (hash ->
-        path) what went through the door is shared on. Raises `RoadError` E-PAUSED, `StorageError`.
+        Who leads (`part`) asks hub and trees at once; all others when neighbours bring nothing for `lan_seconds`. With
+        `kept_at` (hash -> path) what went through the door is shared on. Raises `RoadError` E-PAUSED, `StorageError`.
         """
-        hosts = {parts.hostname for parts in map(urlsplit, web_seeds) if parts.hostname}
-        self.allow(hosts)
-        self._web = {
-            (address, parts.port or (443 if parts.scheme == "https" else 80))
-            for parts in map(urlsplit, web_seeds)
-            for address in addresses_of(parts.hostname or "")
-        }
-        near, far = self._sources(web_seeds, peers, near=True), self._sources(web_seeds, peers, near=False)
         fetch = SwarmFetch(
             self,
-            [Want(file=file, torrent=torrent, near=near, far=far) for file, torrent in wanted],
+            [Want(file=file, torrent=torrent) for file, torrent in wanted],
             staging,
             done,
             progress,
-            governor=self.settings.governor,
+            trees=web_seeds,
+            peers=peers,
+            road=RoadSettings(governor=self.settings.governor),
             discovery=self.settings.lan and self.settings.discovery,
             lan_seconds=self.settings.lan_seconds,
             stall_seconds=self.settings.stall_seconds,
@@ -218,17 +257,20 @@ class Swarm:
         finally:
             self._session.apply_settings(cast(Any, _SHARING))
 
-    def download(self, torrent: TorrentFile, path: Path) -> _Download:
+    def download(self, torrent: TorrentFile, path: Path) -> SwarmDownload:
         """Begin to collect the pieces of a blob at `path`; those that are there already are found by their hashes."""
         self.forget(torrent.v2)
         begun_bytes = held_bytes(path)
         handle = self._add(torrent, path, _FLAGS.sequential_download)
-        self._downloads[torrent.v2] = download = _Download(self, torrent, handle)
+        self._downloads[torrent.v2] = download = SwarmDownload(self, torrent, handle, path)
         download.begun_bytes = begun_bytes
         return download
 
     def wait(self, seconds: float) -> None:
         """Wait for news of the downloads, and count what came."""
+        if time.monotonic() >= self._shuffle_at:
+            self._shuffle_at = time.monotonic() + RECONNECT_SECONDS[0]
+            self._session.apply_settings(cast(Any, reconnecting()))
         self._take_alerts(seconds)
         for download in self._downloads.values():
             self._count(download)
@@ -239,22 +281,18 @@ class Swarm:
         parameters = libtorrent.load_torrent_buffer(torrent.data)
         parameters.save_path = str(path.parent)
         parameters.renamed_files = {0: path.name}
-        parameters.flags = flags | _FLAGS.apply_ip_filter | _FLAGS.disable_dht
+        # Exchanged addresses would join sites by their weakest lines: who meets whom is the check-in's business.
+        parameters.flags = flags | _FLAGS.apply_ip_filter | _FLAGS.disable_dht | _FLAGS.disable_pex
         return self._session.add_torrent(parameters)
 
     def _handles(self) -> Iterator[libtorrent.torrent_handle]:
-        yield from [one.handle for one in list(self._downloads.values())]
+        yield from [one.handle for one in [*self._downloads.values(), *self._kept.values()]]
         yield from list(self._seeds.values())
 
-    def _remove(self, torrent: TorrentFile, handle: libtorrent.torrent_handle) -> None:
+    def remove(self, torrent: TorrentFile, handle: libtorrent.torrent_handle) -> None:
+        """Take the torrent of a download out of the session."""
         self._downloads.pop(torrent.v2, None)
         self._session.remove_torrent(handle)
-
-    def _sources(self, web_seeds: Sequence[str], peers: Sequence[Peer], *, near: bool) -> Sources:
-        return Sources(
-            trees=[one for one in web_seeds if self.is_near(urlsplit(one).hostname or "") is near],
-            peers=[peer for peer in peers if self.is_near(peer[0]) is near],
-        )
 
     def _take_alerts(self, seconds: float) -> None:
         if seconds:
@@ -281,9 +319,9 @@ class Swarm:
 
     def _kind(self, place: Peer) -> tuple[str, bool]:
         near = self.is_near(place[0])
-        return (WEB if place in self._web else LAN if near else OUTSIDE), near
+        return (LAN if near else OUTSIDE), near
 
-    def _count(self, download: _Download) -> None:
+    def _count(self, download: SwarmDownload) -> None:
         """Count what came for a download since the last look, by the kinds that gave it."""
         for (kind, near), count in download.shares():
             self.received[kind] += count
@@ -307,93 +345,3 @@ class Swarm:
                     return int(alert.port)
             self._session.wait_for_alert(100)
         raise ConfigError("E-PORT", where="BitTorrent", found=self.settings.port)
-
-
-class _Download:
-    """A blob whose pieces are being collected, as `swarmfetch.Download` says."""
-
-    def __init__(self, swarm: Swarm, torrent: TorrentFile, handle: libtorrent.torrent_handle) -> None:
-        self.handle = handle
-        self.finished = False
-        self.failure: OSError | None = None
-        self.begun_bytes = self.unflushed_bytes = self.near_bytes = self.received_bytes = 0
-        self.kinds: Counter[tuple[str, bool]] = Counter()
-        self.asked: Counter[tuple[str, bool]] = Counter()
-        self._weights: Counter[tuple[str, bool]] = Counter()
-        self._counted_bytes = 0
-        self._swarm = swarm
-        self._torrent = torrent
-        self._paused = False
-
-    def note(self, alert: libtorrent.torrent_alert) -> None:
-        """Take note of what libtorrent says of it."""
-        if isinstance(alert, libtorrent.piece_finished_alert):
-            self.unflushed_bytes += self._torrent.piece_length
-        elif isinstance(alert, libtorrent.torrent_finished_alert):
-            self.finished = True
-        elif isinstance(alert, libtorrent.torrent_paused_alert):
-            self._paused = True
-        elif isinstance(alert, libtorrent.file_error_alert):
-            self.failure = OSError(alert.error.value(), alert.error.message())
-
-    def shares(self) -> Iterator[tuple[tuple[str, bool], int]]:
-        """Give what came since the last call, by who gave it; nothing as long as that is not known."""
-        # Who gave the last blocks is not told when the connection ends before these are written.
-        if self.kinds or (self.finished and not self._weights):
-            self._weights = self.kinds or self.asked
-            self.kinds = Counter()
-        # The counter runs behind by a tick, and what has finished is looked at for the last time.
-        least = self._torrent.size_bytes - self.begun_bytes if self.finished else 0
-        came = max(self.handle.status(0).total_payload_download, least) - self._counted_bytes
-        if not self._weights or came <= 0:
-            return
-        self._counted_bytes += came
-        parts = self._weights.total()
-        for kind, weight in self._weights.items():
-            share = came * weight // parts
-            came, parts = came - share, parts - weight
-            yield kind, share
-
-    def add_sources(self, web_seeds: Sequence[str], peers: Sequence[Peer]) -> None:
-        """Ask these too."""
-        for address in web_seeds:
-            self.handle.add_url_seed(address)
-        for host, port in peers:
-            for address in addresses_of(host):
-                self.handle.connect_peer((address, port))
-
-    def drop_web_seeds(self, web_seeds: Sequence[str]) -> None:
-        """Ask these no longer."""
-        for address in web_seeds:
-            self.handle.remove_url_seed(address)
-
-    def steer(self) -> bool:
-        """Collect in order where only whole copies are met, else what is rare first; return whether any is met.
-
-        In order, what has come is a beginning of the file that every other road can go on from; but where others
-        collect too, all would then wait for the same piece.
-        """
-        if any(map(_collects, self.handle.get_peer_info())):
-            self.handle.unset_flags(_FLAGS.sequential_download)
-        else:
-            self.handle.set_flags(_FLAGS.sequential_download)
-        status = self.handle.status(0)
-        checking = status.state in (status.checking_files, status.checking_resume_data)
-        return checking or status.num_connections > 0 or status.connect_candidates > 0
-
-    def end(self) -> list[bool]:
-        """Stop, wait until everything is written and closed, and return which pieces are here."""
-        self.handle.pause()
-        deadline = time.monotonic() + _END_SECONDS
-        while not self._paused and time.monotonic() < deadline:
-            self._swarm.wait(0.05)
-        pieces = self.handle.status(libtorrent.torrent_handle.query_pieces).pieces
-        self._swarm._remove(self._torrent, self.handle)
-        return list(pieces) if pieces else [False] * self._torrent.pieces
-
-
-def _collects(peer: libtorrent.peer_info) -> bool:
-    """Return whether `peer` is known to have a part only: one that was just met has said nothing yet."""
-    if peer.flags & libtorrent.peer_info.seed:
-        return False
-    return bool(peer.flags & libtorrent.peer_info.remote_interested) or peer.progress_ppm > 0

@@ -17,12 +17,14 @@ from catalog.errors import ConfigError, ContentError, ShuxiangError
 from catalog.library import Library
 from sync.formats.release import TreeFile
 from sync.formats.torrentfile import TorrentFile, read_torrent
+from sync.roads.collecting import Part
 from sync.roads.road import Done, Missed, Progress
 from sync.roads.staging import Staging
 
 LAN = "lan"
 """The kind of bytes that a neighbour gave."""
-Peer = tuple[str, int]
+LINGER_SECONDS = 10.0
+"""So long a run stays at most for neighbours that are taking what it has just brought."""
 
 
 class Swarm(Protocol):
@@ -30,6 +32,7 @@ class Swarm(Protocol):
 
     port: int
     received: Counter[str]
+    part: Part
 
     def fetch(
         self,
@@ -39,20 +42,22 @@ class Swarm(Protocol):
         progress: Progress,
         *,
         web_seeds: Sequence[str],
-        peers: Sequence[Peer],
         kept_at: Callable[[str], Path],
     ) -> list[Missed]: ...
+
+    def linger(self, seconds: float) -> None: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """How a run meets others: `open` joins the swarm (raises `ConfigError` where that is not possible here), `peers`
-    tells whom a check-in names to it."""
+    """How a run meets others: `open` joins the swarm (raises `ConfigError` where that is not possible here), `meet`
+    tells what a check-in says to it, and `leave` that the run is over."""
 
     open: Callable[[], Swarm]
-    peers: Callable[[Any], Sequence[Peer]]
+    meet: Callable[[Any], Part]
+    leave: Callable[[], None] = lambda: None
 
 
 class Company:
@@ -65,7 +70,8 @@ class Company:
         self._staging = staging
         self._library = library
         self._swarm: Swarm | None = None
-        self._peers: Sequence[Peer] = ()
+        self._leave: Callable[[], None] = neighbours.leave if neighbours else lambda: None
+        self._whole = True
 
     def join(self, warnings: list[ShuxiangError]) -> bool:
         """Enter the swarm where that was not done yet; return whether we are in. What keeps us out goes to `warnings`."""
@@ -74,7 +80,7 @@ class Company:
             try:
                 self._swarm = neighbours.open()
                 self.received = self._swarm.received
-                self._peers = neighbours.peers(self._swarm)
+                self._swarm.part = neighbours.meet(self._swarm)
             except ConfigError as error:
                 warnings.append(error)
         return self._swarm is not None
@@ -105,17 +111,24 @@ class Company:
                         wanted.append((file, torrent))
         if not wanted:
             return []
-        return self._swarm.fetch(
+        self._whole = False
+        missed = self._swarm.fetch(
             wanted,
             self._staging,
             done,
             progress,
             web_seeds=web_seeds,
-            peers=self._peers,
             kept_at=kept_at,
         )
+        self._whole = True
+        return missed
 
     def close(self) -> None:
-        """Leave the swarm."""
+        """Leave the swarm; where nothing broke off, after neighbours that are taking from us what we just brought."""
         if self._swarm is not None:
-            self._swarm.close()
+            try:
+                if self._whole:
+                    self._swarm.linger(LINGER_SECONDS)
+            finally:
+                self._swarm.close()
+                self._leave()

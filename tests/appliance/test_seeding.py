@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,15 +20,16 @@ from swarms import HERE, MIB, Shared, fetch, seeder
 from wsgi import address_of
 
 from appliance.box import Box
-from appliance.neighbours import meet_others, neighbours_of
+from appliance.neighbours import CardMaker, neighbours_of
 from appliance.seeder import Seeder
 from catalog.clock import system_clock
 from catalog.local import Local
-from sync.checkin import CheckIn, Registry, check_in, make_card, read_card
+from sync.checkin import CheckIn, check_in, make_card, read_card
 from sync.formats.torrentfile import read_torrent
 from sync.formats.transport import Torrent, read_transport
 from sync.line.policy import Policy
 from sync.line.rate import Governor
+from sync.registry import Registry
 from sync.roads.road import blob_file
 from sync.trust.heads import current_head
 from sync.updating.manifests import transport_lines
@@ -130,7 +131,7 @@ def test_hub_run_shares_and_tells_boxes_where(hub: Path, tmp_path: Path) -> None
         until(lambda: check_in(served["address"], card).hub_port)
         meeting = check_in(served["address"], card)
         assert meeting.seen == HERE
-        came = fetch(tmp_path, blobs, peers=meeting.peers(served["address"]))
+        came = fetch(tmp_path, blobs, peers=meeting.hub_peers(served["address"]))
         assert len(came.right) == len(blobs)
 
 
@@ -146,15 +147,23 @@ def test_a_box_tells_its_hub_and_meets_others(hub: Path, box: Path) -> None:
     registry.check_in(read_card(other), HERE)
     with address_of(CheckIn(registry)) as address, Box.open(box) as opened, seeder() as swarm:
         opened.config = replace(opened.config, hub=address)
-        meeting = meet_others(opened, swarm)
-        assert meeting.mates == (("10.9.9.9", 7000),)
-        assert meeting.peers(address) == [("10.9.9.9", 7000), ("127.0.0.1", 8874)]
+        meeting = CardMaker(opened, swarm).send()
+        assert meeting.mates == (("10.9.9.9", 7000),) and meeting.place is None
         company = neighbours_of(opened, Policy(), Governor())
         assert company is not None
-        joined = company.open()
-        assert set(company.peers(joined)) == {("10.9.9.9", 7000), ("127.0.0.1", 8874)}
-        joined.close()
-    assert len(registry) == 3
+        with closing(company.open()) as joined:
+            part = company.meet(joined)
+            assert (part.peers, part.hub) == ((("10.9.9.9", 7000),), [("127.0.0.1", 8874)])
+            assert (part.place, part.stripe) == ((0, 1), (0, 1))
+            second = make_card(
+                Ed25519PrivateKey.generate(), port=7001, addresses=["10.9.9.8"], education_line=False,
+                now=system_clock(), fetching=True,
+            )  # fmt: skip
+            assert registry.check_in(read_card(second), "10.9.9.8").place == (0, 1)
+            # The run is over: its place goes to the next.
+            company.leave()
+    assert len(registry) == 4
+    assert [entry.fetching_since is not None for entry in registry._entries.values()].count(True) == 1
 
 
 def test_the_service_looks_after_its_seeder(hub: Path) -> None:

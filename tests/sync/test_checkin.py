@@ -20,20 +20,22 @@ from wsgi import address_of
 
 from catalog.resource import canonical_json
 from sync.checkin import (
-    KEPT_SECONDS,
     MAX_CARD_BYTES,
     MOST_ANSWERED,
-    MOST_ASKED_PER_MINUTE,
-    MOST_AT_ONE_ADDRESS,
-    MOST_PORTS_OF_A_BOX,
     NOBODY,
     CardError,
     CheckIn,
-    Registry,
     check_in,
     make_card,
     read_card,
     read_meeting,
+)
+from sync.registry import (
+    KEPT_SECONDS,
+    MOST_ASKED_PER_MINUTE,
+    MOST_AT_ONE_ADDRESS,
+    MOST_PORTS_OF_A_BOX,
+    Registry,
 )
 from sync.serve import published_tree
 
@@ -88,10 +90,10 @@ def test_boxes_of_other_lines_only_where_both_are_marked() -> None:
     marked_one = registry.check_in(read_card(card(education_line=True)), "203.0.113.5")
     assert {host for host, _ in marked_one.others} == {"203.0.113.1", "203.0.113.3", "2400:3200::1"}
     assert marked_one.mates == ()
-    assert marked_one.peers("http://hub.example:8088/") == list(marked_one.others)
+    assert marked_one.hub_peers("http://hub.example:8088/") == []
     registry.hub_port = lambda: 8874
     again = registry.check_in(read_card(card(education_line=True)), "203.0.113.6")
-    assert again.peers("http://hub.example:8088/")[-1] == ("hub.example", 8874)
+    assert again.hub_peers("http://hub.example:8088/") == [("hub.example", 8874)]
 
 
 def test_cards_expire_and_are_bounded() -> None:

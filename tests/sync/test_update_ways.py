@@ -22,6 +22,7 @@ from sync.daemon import DaemonSettings, RsyncDaemon
 from sync.formats.torrentfile import make_torrent
 from sync.line.rate import Governor
 from sync.roads import RoadSettings
+from sync.roads.collecting import Part
 from sync.roads.torrent import Swarm
 from sync.updating.neighbours import Neighbours
 from sync.updating.plan import PACK, PATCH, WHOLE
@@ -202,7 +203,7 @@ def test_a_neighbour_spares_the_line_and_all_bytes_are_told(week: Week, box: Syn
         HostileHub(week.county.public, Misbehaviour(sha256(week.film), status=404)) as hub,
     ):
         other.seed(torrent, path)
-        met = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+        met = Neighbours(open=lambda: Swarm(settings()), meet=lambda _: Part(peers=[(HERE, other.port)]))
         plan = box.preview(hub.address, road=far, neighbours=met)
         assert {step.way.road for step in plan.steps} == {"http", "swarm"}
         # A source in the LAN is as near as any neighbour: no swarm is joined for it.
@@ -221,7 +222,7 @@ def test_pieces_that_a_swarm_left_lie_scattered_and_count(week: Week, box: Synci
         HostileHub(week.county.public, Misbehaviour(sha256(week.film), status=404)) as hub,
     ):
         other.seed(make_torrent(path, sha256(week.film)), path)
-        met = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+        met = Neighbours(open=lambda: Swarm(settings()), meet=lambda _: Part(peers=[(HERE, other.port)]))
         before = box.preview(hub.address, road=far, neighbours=met).haul
         with (box.state / "staging" / f"{sha256(week.film)}.swarm").open("wb") as pieces:
             pieces.truncate(len(week.film))

@@ -23,6 +23,7 @@ from sync.formats.transport import Offers, Pack, Patch, Torrent, transport_blob
 from sync.parcels import packs, patches
 from sync.parcels.packs import Packable
 from sync.roads import RoadSettings
+from sync.roads.collecting import Part
 from sync.roads.road import Missed
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
@@ -357,7 +358,7 @@ def neighbour(publisher: Publisher, *torrents: Torrent) -> Iterator[Neighbours]:
     with seeder() as other:
         for one in torrents:
             other.seed(read_torrent(publisher.path(one.file.sha256).read_bytes()), publisher.path(one.blob))
-        yield Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [(HERE, other.port)])
+        yield Neighbours(open=lambda: Swarm(settings()), meet=lambda _: Part(peers=[(HERE, other.port)]))
 
 
 def test_a_neighbour_gives_what_is_big(
@@ -377,7 +378,7 @@ def test_a_neighbour_gives_what_is_big(
 def test_a_swarm_without_anybody_leaves_the_rest_to_the_roads(
     publisher: Publisher, receiver: Receiver, hub: HostileHub, week: Week
 ) -> None:
-    receiver.neighbours = Neighbours(open=lambda: Swarm(settings()), peers=lambda _: [])
+    receiver.neighbours = Neighbours(open=lambda: Swarm(settings()), meet=lambda _: Part())
     hub.wrong = [Misbehaviour(rf"{week.film}", status=503, times=3)]
     brought = receiver.bring(publisher, hub.address, week.names, week.offers)
     assert not brought.missed and receiver.holds(week.names)
@@ -390,7 +391,7 @@ def test_a_box_that_can_not_join_a_swarm_goes_without_and_says_so(
     def no_library() -> Swarm:
         raise ConfigError("E-TOOL", found="libtorrent")
 
-    receiver.neighbours = Neighbours(open=no_library, peers=lambda _: [])
+    receiver.neighbours = Neighbours(open=no_library, meet=lambda _: Part())
     brought = receiver.bring(publisher, hub.address, week.names, week.offers)
     assert not brought.missed and receiver.holds(week.names) and brought.codes == ["E-TOOL"]
     assert brought.ways["whole"] == 5 * MIB and not brought.by_swarm

@@ -55,7 +55,7 @@ def test_nothing_is_looked_up_or_opened_outside() -> None:
         assert told[off] is False, off
     assert (told["dht_bootstrap_nodes"], told["webtorrent_stun_server"]) == ("", "")
     assert told["enable_lsd"] is True
-    assert 3 <= told["min_reconnect_time"] <= 7
+    assert 1 <= told["min_reconnect_time"] <= 4
     assert told["max_queued_disk_bytes"] + swarmfetch.FLUSH_BYTES < MIB
     assert told["disk_io_write_mode"] == int(libtorrent.io_buffer_mode_t.write_through)
     with Swarm(settings(lan=False, discovery=True)) as swarm:
@@ -141,7 +141,7 @@ def test_two_that_call_each_other_at_one_moment_still_meet(big: Shared, tmp_path
     """Told of each other by hand *and* by local discovery: the calls cross, libtorrent hangs up both."""
     with seeder(big, discovery=True) as source, Swarm(settings(discovery=True)) as swarm:
         download = swarm.download(big.torrent, tmp_path / "x")
-        download.add_sources((), [(HERE, source.port)])
+        download.add_peers([(HERE, source.port)])
         deadline = time.monotonic() + 60
         while not download.finished and time.monotonic() < deadline:
             swarm.wait(0.2)
