@@ -54,6 +54,7 @@ def _small_files(line: Callable[..., Any]) -> list[Any]:
             lambda v: v["ours"]["seconds"],
             peers="pack by hand 10.7; a process per file 2632",
         ),
+        line("  the same without a swarm", program, lambda v: v["ours, no swarm"]["seconds"]),
         line("  beside it rsync --files-from", program, lambda v: v["rsync --files-from"]["seconds"]),
         line("  beside it 16 parallel HTTP", program, lambda v: v["16 parallel HTTP"]["seconds"]),
         line("  beside it HTTP in turn (a tenth, x 10)", program, in_turn),
