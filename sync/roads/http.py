@@ -26,7 +26,7 @@ from sync.formats.release import TreeFile
 from sync.roads.connection import Connection
 from sync.roads.http_answers import check_part, refuse_status
 from sync.roads.http_fetch import ATTEMPTS_WITHOUT_PROGRESS, Fetching
-from sync.roads.http_line import FAILURES, HttpLine
+from sync.roads.http_line import FAILURES, LONG_SECONDS, HttpLine
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings
 from sync.roads.spread import spread_over
@@ -70,6 +70,11 @@ class HttpRoad:
     def received_bytes(self) -> int:
         """The bytes of bodies that came."""
         return self._line.received_bytes
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the line is so long that each wait for it shows."""
+        return self._line.round_trip_seconds >= LONG_SECONDS
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; see `Road.read`."""

@@ -35,6 +35,8 @@ class HttpLine:
         self.received_bytes = 0
         self.asks_ahead = True
         """Whether the server answers what is asked before its last answer came; until it is seen not to."""
+        self.round_trip_seconds = 0.0
+        """How long a question and its answer are on the way, as the last connection had it; 0 until one is known."""
         self._secure = parts.scheme == "https"
         self._host = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
@@ -56,6 +58,7 @@ class HttpLine:
     def give(self, connection: Connection) -> None:
         """Keep a connection for the next one who takes one, if it is free."""
         with self._lock:
+            self.round_trip_seconds = connection.round_trip_seconds() or self.round_trip_seconds
             if connection.is_free and len(self._kept) < MOST_KEPT and not self._closed:
                 self._kept.append(connection)
                 return

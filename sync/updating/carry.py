@@ -18,6 +18,7 @@ from catalog.local import Local
 from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads import Road, RoadSettings, find_tree, road_for, rsync
+from sync.roads.http import HttpRoad
 from sync.roads.road import Missed, staged_file
 from sync.roads.rsync import RsyncRoad
 from sync.roads.staging import Staging
@@ -169,6 +170,11 @@ class Carrier:
         return next(
             (source.opened for source in self.sources if source.failure is None and source.opened), None
         )
+
+    def is_long(self) -> bool:
+        """Return whether the first road goes over a long line."""
+        road = self.first_open()
+        return isinstance(road, HttpRoad) and road.is_long
 
     def http_trees(self) -> list[str]:
         """Return the addresses of the trees that HTTP sources of this run have: where their blobs stand below."""

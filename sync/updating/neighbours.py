@@ -24,7 +24,7 @@ from sync.roads.staging import Staging
 LAN = "lan"
 """The kind of bytes that a neighbour gave."""
 LINGER_SECONDS = 10.0
-"""So long a run stays at most for neighbours that are taking what it has just brought."""
+"""So long a run stays at most for those who are still collecting what it has just brought."""
 
 
 class Swarm(Protocol):
@@ -85,6 +85,12 @@ class Company:
                 warnings.append(error)
         return self._swarm is not None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether, as far as the check-in tells, nobody else in our LAN or that we may meet is fetching or sharing."""
+        part = self._swarm.part if self._swarm is not None else Part()
+        return not part.peers and part.place in (None, (0, 1))
+
     def known(self, files: Iterable[TreeFile]) -> list[TreeFile]:
         """Return those of `files` whose torrents the library has by now."""
         with self._library.reading() as reader:
@@ -124,7 +130,7 @@ class Company:
         return missed
 
     def close(self) -> None:
-        """Leave the swarm; where nothing broke off, after neighbours that are taking from us what we just brought."""
+        """Leave the swarm; where nothing broke off, after those who take from us what we just brought."""
         if self._swarm is not None:
             try:
                 if self._whole:

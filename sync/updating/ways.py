@@ -32,6 +32,8 @@ from sync.updating.loads import REQUEST_BYTES, Load
 from sync.updating.neighbours import LAN, Company, Neighbours
 from sync.updating.plan import DIFFERENCES, PACK, PATCH, SWARM, WHOLE, Haul
 
+# Over before anyone who comes meanwhile could be of use, or be kept waiting.
+ALONE_BYTES = 16 << 20
 HERE = "here"
 """The way of a blob that an earlier run had brought, and that only the door was still to let in."""
 
@@ -155,10 +157,20 @@ class Delivery:
         if all(load.base for load in loads):
             return self._carry_differences(by_file)
         by_swarm = [load for load in loads if load.torrent is not None]
-        if by_swarm and self._company.join(self.arrivals.warnings):
+        if by_swarm and self._company.join(self.arrivals.warnings) and not self._is_sooner_by_road(by_swarm):
             self._carry_by_swarm(by_swarm, waiting)
         brought = self._carrier.bring(waiting.values(), self._door, self._tell)
         return [(by_file[one.file.sha256], one.error) for one in brought.missed]
+
+    def _is_sooner_by_road(self, loads: Sequence[Load]) -> bool:
+        """Return whether `loads` are here by a road before a swarm has met: nobody is there, the line is long.
+
+        To ask the hub as a swarm of one takes round trips that a road has behind it by now.
+        """
+        begun = self._staging.scattered()
+        small = sum(load.cost_bytes for load in loads) <= ALONE_BYTES
+        small = small and not any(load.file.sha256 in begun for load in loads)
+        return small and self._company.is_alone and self._carrier.is_long()
 
     def _carry_differences(self, loads: Mapping[str, Load]) -> list[tuple[Load, ShuxiangError]]:
         """Bring `loads` as what differs from their older editions; return those that did not come so."""

@@ -21,7 +21,7 @@ from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
 from sync.formats.torrentfile import make_torrent
 from sync.line.rate import Governor
-from sync.roads import RoadSettings
+from sync.roads import RoadSettings, http
 from sync.roads.collecting import Part
 from sync.roads.torrent import Swarm
 from sync.updating.neighbours import Neighbours
@@ -236,3 +236,20 @@ def test_pieces_that_a_swarm_left_lie_scattered_and_count(week: Week, box: Synci
         result = box.update(hub.address, road=far, neighbours=met)
     finished(week, box, result)
     assert 4 * MIB <= result.roads["lan"] < 5 * MIB
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_is_alone_on_a_long_line_asks_the_hub_by_road(
+    alone: bool, week: Week, box: SyncingBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "LONG_SECONDS", 0.0)
+    path = week.county.public / tree.blob_path(sha256(week.film))
+    far = RoadSettings(timeout_seconds=3, governor=Governor(lan=lambda _: False))
+    with seeder() as other, HostileHub(week.county.public) as hub:
+        other.seed(make_torrent(path, sha256(week.film)), path)
+        part = Part(place=(0, 1)) if alone else Part(place=(1, 2), peers=[(HERE, other.port)])
+        met = Neighbours(open=lambda: Swarm(settings()), meet=lambda _: part)
+        result = box.update(hub.address, road=far, neighbours=met)
+    finished(week, box, result)
+    assert (result.roads.keys() == {"http"}) is alone
+    assert hub.sent(sha256(week.film)) >= 6 * MIB if alone else result.roads["lan"] > 0
