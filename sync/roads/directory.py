@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -21,6 +21,7 @@ from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync import tree
 from sync.formats.release import TreeFile
+from sync.roads.ahead import ahead
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging
@@ -31,6 +32,9 @@ _DEAD_FILES_IN_A_ROW = 20
 _CHECKPOINT_BYTES = 32 << 20
 _COPY_BYTES = 4 << 20
 _ROOT_BYTES = 1 << 20
+# Copies that wait for the door: of small ones so many, of large ones their blocks.
+_AHEAD = 256
+_Copied = int | tuple[TreeFile, ShuxiangError | None]
 _BLOCK_DEVICES = Path("/sys/dev/block")
 
 
@@ -72,16 +76,27 @@ class DirectoryRoad:
         missed: list[Missed] = []
         dead_in_a_row = 0
         batches = Batches(done, time.monotonic)
-        for file, pieces in self._placed(files):
-            if (ended := self._governor.failure(lan=True)) is not None:
-                batches.flush()
-                raise ended
-            try:
-                self._copy(file, pieces, staging, progress)
-                batches.add(staged_file(file, staging))
-                dead_in_a_row = 0
-            except RoadError as error:
+        placed = self._placed(files)
+        # The disk is read while the door hashes and flushes what was read before.
+        with ahead(lambda: self._copies(placed, staging), _AHEAD) as copies:
+            for copied in copies:
+                if isinstance(copied, int):
+                    self.received_bytes += copied
+                    progress(copied)
+                    continue
+                file, error = copied
+                if (ended := self._governor.failure(lan=True)) is not None:
+                    batches.flush()
+                    raise ended
+                if error is None:
+                    batches.add(staged_file(file, staging))
+                    dead_in_a_row = 0
+                    continue
                 missed.append(Missed(file=file, error=error))
+                if not isinstance(error, RoadError):
+                    if error.exit_code in range(20, 30):
+                        raise error
+                    continue
                 dead_in_a_row += error.code != "E-ROAD-MISSING"
                 # A stick that was pulled out fails for every file: no use in asking for the rest.
                 if error.code == "E-PULLED" or self._gone():
@@ -89,11 +104,7 @@ class DirectoryRoad:
                     raise self._pulled() from error
                 if dead_in_a_row >= _DEAD_FILES_IN_A_ROW:
                     batches.flush()
-                    raise
-            except ShuxiangError as error:
-                missed.append(Missed(file=file, error=error))
-                if error.exit_code in range(20, 30):
-                    raise
+                    raise error
         batches.flush()
         return missed
 
@@ -138,15 +149,19 @@ class DirectoryRoad:
 
     # -- where bytes lie -------------------------------------------------------------------------------------------
 
-    def _placed(self, files: Iterable[TreeFile]) -> Iterator[tuple[TreeFile, list[Piece]]]:
-        """Yield `files` with where they lie: those in packs first, as they lie there, so that a disk need not seek."""
+    def _placed(self, files: Iterable[TreeFile]) -> list[tuple[TreeFile, list[Piece]]]:
+        """Return `files` with where they lie: those in packs first, as they lie there, so that a disk need not seek."""
         placed = [(file, self._packed(file)) for file in files]
         inside = [(file, piece) for file, piece in placed if piece is not None]
-        for file, piece in sorted(inside, key=lambda one: (one[1].path, one[1].offset)):
-            yield file, [piece]
-        for file, found in placed:
-            if found is None:
-                yield file, [Piece(self._root / file.path, 0, file.size_bytes)]
+        inside.sort(key=lambda one: (one[1].path, one[1].offset))
+        return [
+            *((file, [piece]) for file, piece in inside),
+            *(
+                (file, [Piece(self._root / file.path, 0, file.size_bytes)])
+                for file, found in placed
+                if found is None
+            ),
+        ]
 
     def _packed(self, file: TreeFile) -> Piece | None:
         if file.size_bytes > SMALL_BYTES or file.path != tree.blob_path(file.sha256):
@@ -199,7 +214,19 @@ class DirectoryRoad:
 
     # -- copying ---------------------------------------------------------------------------------------------------
 
-    def _copy(self, file: TreeFile, pieces: list[Piece], staging: Staging, progress: Progress) -> None:
+    def _copies(
+        self, placed: Iterable[tuple[TreeFile, list[Piece]]], staging: Staging
+    ) -> Generator[_Copied, None, None]:
+        """Copy each file into staging; yield the bytes that came, and each file with what kept it from its end."""
+        for file, pieces in placed:
+            try:
+                yield from self._copy(file, pieces, staging)
+            except ShuxiangError as error:
+                yield file, error
+            else:
+                yield file, None
+
+    def _copy(self, file: TreeFile, pieces: list[Piece], staging: Staging) -> Iterator[int]:
         with self._source(file, pieces) as source:
             try:
                 with staging.open(file, checkpoint_bytes=_CHECKPOINT_BYTES) as staged:
@@ -207,8 +234,7 @@ class DirectoryRoad:
                         self._governor.check(lan=True)
                         before = staged.offset
                         self._copy_block(source, staged, file)
-                        self.received_bytes += staged.offset - before
-                        progress(staged.offset - before)
+                        yield staged.offset - before
             except OSError as error:
                 raise storage_error(error, staging.path(file.sha256)) from error
 

@@ -263,6 +263,24 @@ def _hub() -> list[Line]:
     ]
 
 
+def _sticks() -> list[Line]:
+    program = "bench_sticks.py"
+
+    def ratio(kind: str, way: str, words: str) -> Line:
+        return Line(
+            f"stick of {kind}, {words}, x the raw copy",
+            program,
+            lambda v: v[kind][f"{way}_to_raw"],
+            at_least=0.7,
+        )
+
+    return [
+        ratio(kind, way, words)
+        for kind in ("vfat", "exfat", "ext4")
+        for way, words in (("export", "export read back"), ("import", "sync from it"))
+    ]
+
+
 def _catalogue() -> list[Line]:
     program = "bench_catalogue.py"
 
@@ -308,6 +326,7 @@ LINES = (
     *_sync(),
     Line("unchanged poll over HTTP, bytes on the wire", "bench_poll.py", lambda v: v["bytes"], at_most=1000),
     *_catalogue(),
+    *_sticks(),
     *poor_line_rows(Line),
     *_hub(),
 )

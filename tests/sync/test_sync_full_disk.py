@@ -61,7 +61,8 @@ def test_a_disk_that_fills_up_on_the_way(road: str, county: County, tmp_path: Pa
         filler.unlink()
         again = box.update(source, keep_free_bytes=0)
         assert again.failure is None and again.content_release == 2
-        assert again.reused_bytes > 0
+        # What came before the disk was full is not fetched again, be it through the door or in staging.
+        assert again.fetched_blobs < 6 or again.reused_bytes > 0
         box.check()
 
 
