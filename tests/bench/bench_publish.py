@@ -1,6 +1,6 @@
-"""Publishing as the catalogue grows: a week of 500 edited records and 30 edited files, at 10,000 and 500,000 records.
+"""Publishing as the catalogue grows: a week of 500 edited records and 30 edited files, from 10,000 to 500,000 records.
 
-Run: `python tests/bench/bench_publish.py [--records 10000 500000]`. For each size a hub of its own, in a process of its
+Run: `python tests/bench/bench_publish.py [--records 10000 100000 500000]`. For each size a hub of its own, in a process of its
 own: the first release, the same again (nothing may be published), then the week. CPU seconds are those of the process
 and of the programs it runs (patches); `carry` is what 100,000 lines of torrents cost when a transport file is carried
 over. Prints one JSON object.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,7 @@ from sync.formats.transport import (
 from sync.publishing.offering import transport_lines
 from sync.trust.heads import current_head
 
-SIZES = (10_000, 500_000)
+SIZES = (10_000, 100_000, 500_000)
 EDITED_RECORDS = 500
 EDITED_FILES = 30
 SHARED_BLOBS = 200
@@ -180,8 +181,22 @@ def main() -> None:
         command = [sys.executable, __file__, "--one", str(records)]
         sizes.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
     few, many = sizes[0], sizes[-1]
+    cost = {
+        name: round(
+            many[name]["cpu_seconds"] / many["records"] * few["records"] / few[name]["cpu_seconds"], 2
+        )
+        for name in ("first", "unchanged")
+    }
+    # A week's edits cost the same whatever else there is; what grows is one reading of all records.
+    more = [
+        (after["week"]["cpu_seconds"] - before["week"]["cpu_seconds"])
+        / (after["records"] - before["records"])
+        for before, after in pairwise(sizes)
+    ]
     growth = {
         "records": round(many["records"] / few["records"], 1),
+        "cost_of_a_record": cost,
+        "week_us_for_each_more_record": [round(one * 1e6, 1) for one in more],
         "week_cpu": round(
             sum(many["week"][name] for name in ("cpu_seconds", "patch_cpu_seconds"))
             / sum(few["week"][name] for name in ("cpu_seconds", "patch_cpu_seconds")),

@@ -18,15 +18,15 @@ from outage_harness.blocklog import BlockLog, Cut
 from swarms import HERE, MIB, NOWHERE, Shared, seeder, settings, shared
 
 from catalog.blobs import Blob, Staged, hash_file
+from sync.formats.release import TreeFile
 from sync.line.rate import Governor
+from sync.roads.road import staged_file
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
 
 SIZES = (4 * MIB, 4 * MIB + 70_001)
 # Both are under way at once. The swarm goes on while the disk flushes, so a faster line loses more to a cut.
 LINE_BYTES_PER_SECOND = 1 * MIB
-# libtorrent tells each second what came; where the machine stood still longer, the line went on.
-TELL_SECONDS = 1.2
 ADMITTED, CAME = "admitted", "came"
 
 
@@ -59,6 +59,12 @@ class Source:
         ):
             with store.library.reading() as reader:
                 wanted = [blob for blob in self.blobs if not reader.has(blob.file.sha256)]
+            # As a run does: what was cut at the door lies whole in the store without its row, or in staging.
+            here = [item for blob in wanted if (item := left(store, staging, blob.file)) is not None]
+            refused = {item.staged.blob.sha256 for item in store.blobs.admit(here)}
+            admitted = {item.blob.sha256 for item in here} - refused
+            staging.settle(admitted)
+            wanted = [blob for blob in wanted if blob.file.sha256 not in admitted]
 
             def done(batch: list[Staged]) -> None:
                 assert not store.blobs.admit(batch)
@@ -74,6 +80,14 @@ class Source:
             peers = [(HERE, self.line_port if over_the_line else self.near_port)]
             assert not swarm.fetch([blob.wanted for blob in wanted], staging, done, progress, peers=peers)
             return swarm.received.total()
+
+
+def left(store: Store, staging: Staging, file: TreeFile) -> Staged | None:
+    stray = store.blobs.path(file.sha256)
+    if stray.exists():
+        return Staged(path=stray, blob=Blob(sha256=file.sha256, size_bytes=file.size_bytes))
+    whole = staging.length(file) == file.size_bytes and staging.complete(file)
+    return staged_file(file, staging) if whole else None
 
 
 @pytest.fixture(scope="module")
@@ -102,43 +116,46 @@ def visible(root: Path, source: Source) -> set[str]:
         return {blob.sha256 for blob in found}
 
 
-def came_before(cut: Cut) -> tuple[int, float]:
-    """Return how many bytes are known to have come before the cut, and how many of them while the machine stood still."""
+def told_before(cut: Cut) -> tuple[int, float]:
+    """Return how many bytes are known to have come before the cut, and the seconds between the last two tellings."""
     told = [(0, 0.0)]
     for kind, value, *at in map(str.split, cut.acknowledged):
         if kind == CAME:
             told.append((int(value), float(at[0])))
-    if len(told) < 3:
-        return told[-1][0], 0.0
-    still_seconds = max(0.0, told[-1][1] - told[-2][1] - TELL_SECONDS)
-    return told[-1][0], still_seconds * LINE_BYTES_PER_SECOND
+    return told[-1][0], told[-1][1] - told[-2][1] if len(told) > 2 else 0.0
 
 
 def check(root: Path, source: Source, cut: Cut) -> int:
     """Return how many bytes came again after the cut."""
     admitted = {line.split()[1] for line in cut.acknowledged if line.startswith(ADMITTED)}
-    came, while_still = came_before(cut)
+    came, seconds = told_before(cut)
     assert admitted <= visible(root, source)
     again = source.fetch(root, lambda _: None, over_the_line=False, boot="after the cut")
     assert visible(root, source) == {blob.file.sha256 for blob in source.blobs}
     twice = again - (source.size_bytes - came)
-    assert twice <= MIB + source.piece_bytes + while_still
+    # What came while the machine looked elsewhere is lost too, and nobody's fault.
+    assert twice <= MIB + source.piece_bytes + LINE_BYTES_PER_SECOND * (1 + seconds)
     return twice
+
+
+def check_all(outage: Outage, source: Source, cuts: list[Cut]) -> None:
+    twice = []
+    for cut in cuts:
+        with outage.mounted(cut) as root:
+            twice.append(check(root, source, cut))
+    print(f"sent again: {sorted(twice)}")
+    late = [size for size in twice if size > MIB + source.piece_bytes]
+    # On a machine that has other work a look comes late now and then.
+    assert len(late) <= len(twice) // 10
 
 
 def test_a_cut_while_a_swarm_fetches_costs_a_mib_and_a_piece(outage: Outage, source: Source) -> None:
     log = record(outage, source)
-    twice = []
-    for cut in log.cuts(25, seed=91):
-        with outage.mounted(cut) as root:
-            twice.append(check(root, source, cut))
-    print(f"sent again: {sorted(twice)}")
+    check_all(outage, source, log.cuts(25, seed=91))
 
 
 @pytest.mark.slow
 def test_a_swarm_survives_two_hundred_cuts(outage: Outage, source: Source) -> None:
     for seed in range(2):
         log = record(outage, source, seed)
-        for cut in log.cuts(100, seed):
-            with outage.mounted(cut) as root:
-                check(root, source, cut)
+        check_all(outage, source, log.cuts(100, seed))
