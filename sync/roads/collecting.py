@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -84,10 +84,6 @@ class FetchingSwarm(Protocol):
 
     def is_near(self, host: str) -> bool:
         """Return whether `host` is a neighbour."""
-        ...
-
-    def allow(self, hosts: Iterable[str]) -> None:
-        """Let these hosts be met on any line."""
         ...
 
     def share_on(self, torrent: TorrentFile) -> None:

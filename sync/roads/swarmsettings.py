@@ -21,6 +21,7 @@ QUEUED_BYTES = 256 << 10
 RECONNECT_SECONDS = 1, 4
 LEAST_REQUESTS, MOST_REQUESTS = 4, 100
 PORT_ATTEMPTS = 20
+MOST_CONNECTIONS = 100
 # Of libtorrent's enumerations `enc_level`, `enc_policy` and `io_buffer_mode_t`.
 ENCRYPTION_EITHER, ENCRYPTION_ACCEPTED_ONLY, WRITE_THROUGH = 3, 2, 3
 
@@ -81,11 +82,14 @@ def session_settings(settings: SwarmSettings, port: int) -> dict[str, Any]:
         "urlseed_wait_retry": 1,
         "urlseed_max_request_bytes": 4 << 20,
         "web_seed_name_lookup_retry": 60,
+        # A leader of another site takes from as many files at once as we fetch: each is a peer that wants a slot, and
+        # who has none waits for a quarter of a minute.
+        "unchoke_slots_limit": MOST_CONNECTIONS,
         # A small machine.
         "aio_threads": 2,
         "hashing_threads": 1,
         "file_pool_size": 20,
-        "connections_limit": 100,
+        "connections_limit": MOST_CONNECTIONS,
         "checking_mem_usage": 64,
         "max_peerlist_size": 200,
         "send_buffer_watermark": 256 << 10,

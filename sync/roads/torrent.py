@@ -200,14 +200,14 @@ class Swarm:
         return frozenset(self._seeds) | frozenset(self._kept)
 
     def linger(self, seconds: float) -> None:
-        """Stay, so many seconds at most, as long as a neighbour is taking from us what we have just collected."""
+        """Stay, so many seconds at most, as long as somebody whom we meet still collects what we have just brought."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and any(
-            peer.flags & libtorrent.peer_info.remote_interested and self.is_near(peer.ip[0])
+            not peer.flags & (libtorrent.peer_info.seed | libtorrent.peer_info.connecting)
             for kept in self._kept.values()
             for peer in kept.handle.get_peer_info()
         ):
-            self._take_alerts(0.2)
+            self._take_alerts(0.1)
 
     def faults(self) -> list[str]:
         """Return the v2 hashes of shared blobs whose bytes proved wrong or could not be read; they are forgotten."""

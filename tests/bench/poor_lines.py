@@ -177,14 +177,18 @@ class Run:
     seconds: float
     hub_bytes: int
     each: tuple[Any, ...] = ()
+    line_seconds: float | None = None
 
     def figures(self, content_bytes: int, bound_seconds: float) -> dict[str, float]:
         """Return seconds, and both as multiples: of the content, of the time one copy takes on the hub's uplink."""
-        return {
+        found = {
             "seconds": round(self.seconds, 1),
             "time_to_bound": round(self.seconds / bound_seconds, 2),
             "hub_egress": round(self.hub_bytes / content_bytes, 3),
         }
+        if self.line_seconds is not None:
+            found["line_to_bound"] = round(self.line_seconds / bound_seconds, 2)
+        return found
 
 
 def measured(towns: Towns, work: Callable[[], Iterable[Any]]) -> Run:
