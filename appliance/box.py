@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,8 @@ from catalog.clock import Clock, display_time, is_plausible, system_clock, trust
 from catalog.errors import ConfigError
 from catalog.library import Library
 from catalog.local import Local
+from catalog.scope import EVERYTHING, Scope
+from sync.line.policy_layers import Layer
 from webui.accounts import ACCOUNTS, make_password
 from webui.operations import DiskSpace
 from webui.status import box_status
@@ -50,6 +52,9 @@ class NewBox:
     root: bytes | None
     fingerprint: str | None
     subscriptions: tuple[str, ...] | None
+    parents: tuple[str, ...] = ()
+    scope: Scope = EVERYTHING
+    policy: Layer = field(default_factory=dict)
 
 
 class Box:
@@ -79,7 +84,7 @@ class Box:
     @classmethod
     def create(cls, directory: Path, new: NewBox) -> Box:
         """Make a new box at `directory`: its key, its trust root, its configuration (written last)."""
-        from appliance.identity import create_identity
+        from appliance.identity import create_identity, read_identity
         from sync.trust.pinned import pin_root, read_fingerprint, write_pinned_root
 
         if new.root is None and new.fingerprint is None:
@@ -87,7 +92,9 @@ class Box:
         pinned = pin_root(new.root, new.fingerprint) if new.root is not None else None
         fingerprint = pinned.fingerprint if pinned else read_fingerprint(new.fingerprint or "")
         state.create(directory, DIRECTORIES)
-        box_id = create_identity(directory / KEY_NAME)
+        key = directory / KEY_NAME
+        # A cut during an earlier try may have left one: it stays.
+        box_id = read_identity(key) if key.exists() else create_identity(key)
         if pinned:
             write_pinned_root(directory / "trust", pinned)
         Library.open(directory / "library.db", create=True).close()
@@ -96,7 +103,15 @@ class Box:
             if new.subscriptions is not None:
                 local.put(SUBSCRIPTIONS, ALL if new.subscriptions == (ALL,) else list(new.subscriptions))
         name = new.name or f"{socket.gethostname()}-{box_id[:4]}"
-        write_config(directory / CONFIG_NAME, BoxConfig(name=name, hub=new.hub, fingerprint=fingerprint))
+        config = BoxConfig(
+            name=name,
+            hub=new.hub,
+            fingerprint=fingerprint,
+            parents=new.parents,
+            scope=new.scope,
+            policy=new.policy,
+        )
+        write_config(directory / CONFIG_NAME, config)
         return cls.open(directory)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +189,26 @@ class _Line:
 
     def text(self) -> str:
         mark = "# " if self.default else ""
-        return f"# {self.word}\n{mark}{self.key} = {json.dumps(self.value, ensure_ascii=False)}\n"
+        return f"# {self.word}\n{mark}{self.key} = {_toml(self.value)}\n"
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML: JSON, but for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _usual(config: BoxConfig | HubConfig, name: str) -> bool:
+    """Return whether the field `name` has its default."""
+    found: bool = getattr(config, name) == next(one.default for one in fields(config) if one.name == name)
+    return found
 
 
 def write_config(path: Path, config: BoxConfig | HubConfig) -> None:
-    """Write a new configuration file with a word for every key."""
+    """Write a configuration file with a word for every key: `read_config` gives the same configuration back."""
     if isinstance(config, BoxConfig):
         head = "# 书箱配置 · box configuration\n"
         tables: dict[str, list[_Line]] = {
@@ -209,37 +224,88 @@ def write_config(path: Path, config: BoxConfig | HubConfig) -> None:
                     "先问的上级书箱 boxes to ask before the hub",
                     not config.parents,
                 ),
-                _Line("every_minutes", config.sync_minutes, "同步间隔（分钟）minutes between syncs", True),
+                _Line(
+                    "every_minutes",
+                    config.sync_minutes,
+                    "同步间隔（分钟）minutes between syncs",
+                    _usual(config, "sync_minutes"),
+                ),
+                *(
+                    [_Line("rsync_password", config.rsync_password, "rsync 口令 password")]
+                    if config.rsync_password
+                    else []
+                ),
             ],
             POLICY: [
-                _Line(name, value, f"{KEYS[name].zh} · {KEYS[name].en}", True)
+                _Line(
+                    name,
+                    config.policy.get(name, value),
+                    f"{KEYS[name].zh} · {KEYS[name].en}",
+                    name not in config.policy,
+                )
                 for name, value in default_layer().items()
             ],
-            "serve": [_Line("port", config.port, "网页端口 port of the pages", True)],
+            "serve": [
+                _Line("port", config.port, "网页端口 port of the pages", _usual(config, "port")),
+                *(
+                    [_Line("package_port", config.package_port, "互动包端口 port of packages")]
+                    if config.package_port is not None
+                    else []
+                ),
+            ],
             "disk": [
-                _Line("reserve_mb", config.reserve_bytes >> 20, "保留空间 space that is kept free", True)
+                _Line(
+                    "reserve_mb",
+                    config.reserve_bytes >> 20,
+                    "保留空间 space that is kept free",
+                    _usual(config, "reserve_bytes"),
+                )
             ],
         }
+        if config.scope:
+            words = {"stages": "学段 stages", "grades": "年级 grades", "editions": "教材版本 editions"}
+            tables["scope"] = [_Line(key, value, words[key]) for key, value in config.scope.to_json().items()]
     else:
         head = "# 县中心配置 · hub configuration\n"
         tables = {
             "": [_Line("role", "hub", "角色 role"), _Line("name", config.name, "名称 name")],
             "ingest": [
                 _Line("licence", config.licence, "未注明授权时 where a list names no licence"),
-                _Line("review", config.review, "none 直接发布 · required 先审后发", True),
+                _Line("review", config.review, "none 直接发布 · required 先审后发", _usual(config, "review")),
             ],
-            "serve": [_Line("port", config.port, "网页端口 port of the console", True)],
+            "serve": [_Line("port", config.port, "网页端口 port of the console", _usual(config, "port"))],
             "rsync": [
-                _Line("port", config.rsync_port, "rsync 端口 port", True),
-                _Line("allow", list(config.rsync_allow), "允许的网段 networks that may connect", True),
+                _Line("port", config.rsync_port, "rsync 端口 port", _usual(config, "rsync_port")),
+                _Line(
+                    "allow",
+                    list(config.rsync_allow),
+                    "允许的网段 networks that may connect",
+                    _usual(config, "rsync_allow"),
+                ),
             ],
-            "torrent": [_Line("port", config.torrent_port, "BitTorrent 端口 port", True)],
-            "publish": [_Line("roads", list(config.roads), "其他通道 other roads, {host} = this hub", True)],
+            "torrent": [
+                _Line("port", config.torrent_port, "BitTorrent 端口 port", _usual(config, "torrent_port"))
+            ],
+            "publish": [
+                _Line(
+                    "roads",
+                    list(config.roads),
+                    "其他通道 other roads, {host} = this hub",
+                    _usual(config, "roads"),
+                )
+            ],
         }
     tables["names"] = [
-        _Line("word", config.word, "浏览器里可以打的名字 the word to type in a browser", True),
-        _Line("own", config.own_word, "另一个自己的名字 another name of its own", True),
-        _Line("answer", config.answer_names, "在网内应答这些名字 answer for them on the network", True),
+        _Line(
+            "word", config.word, "浏览器里可以打的名字 the word to type in a browser", _usual(config, "word")
+        ),
+        _Line("own", config.own_word, "另一个自己的名字 another name of its own", _usual(config, "own_word")),
+        _Line(
+            "answer",
+            config.answer_names,
+            "在网内应答这些名字 answer for them on the network",
+            _usual(config, "answer_names"),
+        ),
     ]
     parts = [head]
     for table, lines in tables.items():

@@ -91,6 +91,47 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     sync_directory(path.parent)
 
 
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    """Write `data` over what the file at `path` holds at `offset`, durably; its length must not change.
+
+    For filesystems on which replacing a file is no single step (FAT): name, length and place on the disk stay.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(handle, data, offset)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_in_place(path: Path, data: bytes) -> None:
+    """Let the file at `path` hold `data` and be durable; a cut leaves it old, new, short or empty (for FAT)."""
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    sync_directory(path.parent)
+
+
+def point(link: Path, target: str) -> None:
+    """Let the symbolic link `link` point to `target` in one durable step."""
+    temporary = link.with_name(f".{link.name}{TEMPORARY_SUFFIX}{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+    sync_directory(link.parent)
+
+
+def remove_file(path: Path) -> bool:
+    """Remove the file at `path` durably; return False where there is none."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_directory(path.parent)
+    return True
+
+
 def publish_file(staged: Path, path: Path) -> None:
     """Move `staged` to `path` (same filesystem) in one durable step, replacing what is there."""
     sync_file(staged)

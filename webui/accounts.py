@@ -40,7 +40,12 @@ def make_password(local: Local, account: str) -> str | None:
 
 def has_password(local: Local) -> bool:
     """Return whether anybody can log in."""
-    return any(local.get(f"password:{account}") is not None for account in ACCOUNTS)
+    return any(is_set(local, account) for account in ACCOUNTS)
+
+
+def is_set(local: Local, account: str) -> bool:
+    """Return whether the account has a password."""
+    return local.get(f"password:{account}") is not None
 
 
 def is_right_password(local: Local, account: str, password: str) -> bool:

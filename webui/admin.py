@@ -41,6 +41,7 @@ _ACTIONS = {
     "pause": "暂停",
     "resume": "继续同步",
     "policy": "同步规则",
+    "firstboot": "应用卡上的设置",
 }
 
 
@@ -137,6 +138,7 @@ def _home(house: House, visit: Visit, guard: Guard) -> Response:
         asked = reader.resources(item.resource_id for item in requests)
         shelves = reader.shelves()
     now = house.now()
+    setup = house.local.get("firstboot_result") or {}
     used = disk.total_bytes - disk.free_bytes
     return guard.page(
         visit,
@@ -152,6 +154,10 @@ def _home(house: House, visit: Visit, guard: Guard) -> Response:
         asked=[(entry.resource.id, entry.resource.title, entry.cached) for entry in asked],
         disk_text=f"{words.size(disk.free_bytes)} / {words.size(disk.total_bytes)}",
         disk_tenths=min(10, used * 10 // disk.total_bytes) if disk.total_bytes else 0,
+        setup=setup.get("words", {}).get(visit.language, ()),
+        setup_at=_moment(at := datetime.fromisoformat(setup["at"]), words.day(at.astimezone(CHINA).date()))
+        if setup
+        else "",
         now=now,
         now_text=_moment(now, words.day(now.date(), year=True)),
         trusted=settings.clock_mark() == "trusted",

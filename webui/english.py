@@ -192,6 +192,8 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "校准：用这台手机或电脑的时间": "Set it to this device’s time",
         "或者自己填": "Or type it",
         "校准": "Set the clock",
+        "卡上的设置": "Settings on the card",
+        "应用卡上的设置": "settings of the card applied",
         "本校教材": "Our textbooks",
         "选好以后，首页、书架和搜索先显示本校用的书；一点“全部版本”就能看全部。不选就是全部。": "The first page, the shelves and the search then show the school’s own books first; “All editions” shows everything with one tap. Nothing chosen means everything.",
         "不限": "Any",

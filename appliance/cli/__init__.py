@@ -19,6 +19,8 @@ from catalog.errors import ShuxiangError, UsageError
 _COMMANDS = {
     "hub": "appliance.cli.hub:hub",
     "box": "appliance.cli.box:box",
+    "image": "appliance.cli.image:image",
+    "firstboot": "appliance.cli.preseed:firstboot",
     "discover": "appliance.cli.network:discover",
     "doctor": "appliance.cli.network:doctor",
     "demo": "appliance.cli.demo:demo",

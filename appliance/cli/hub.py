@@ -11,6 +11,7 @@ from appliance.cli.assign import assign
 from appliance.cli.bar import Bar, size_text
 from appliance.cli.export import export_hub
 from appliance.cli.options import Call, leaf
+from appliance.cli.preseed import preseed_schools
 from appliance.cli.seed import seed_hub
 from appliance.hub import MAIN, Hub
 from catalog.curriculum import LICENCES
@@ -26,6 +27,7 @@ def hub() -> None:
 
 hub.add_command(seed_hub)
 hub.add_command(assign)
+hub.add_command(preseed_schools)
 hub.add_command(export_hub)
 
 

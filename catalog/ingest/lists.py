@@ -41,7 +41,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class Table:
     """A sheet as text: `cells[row][column]`, both from 0; `merged` as (first row, first column, last row, last column)."""
 
     name: str
@@ -54,7 +54,7 @@ def read_list(path: Path, report: Report) -> Iterator[Row]:
     if path.suffix.lower() == ".jsonl":
         yield from _json_rows(path, report)
         return
-    tables = _tables(path, report)
+    tables = read_tables(path, report)
     with_header = [(table, place) for table in tables if (place := _header_place(table)) is not None]
     filled = [table for table in tables if any(any(row) for row in table.cells)]
     for table in filled:
@@ -71,21 +71,22 @@ def has_header(path: Path) -> bool:
     """Return whether the file at `path` is a list that `read_list` can read."""
     if path.suffix.lower() == ".jsonl":
         return True
-    return any(_header_place(table) is not None for table in _tables(path, lambda _: None))
+    return any(_header_place(table) is not None for table in read_tables(path, lambda _: None))
 
 
 def is_unreadable(path: Path) -> bool:
     """Return whether the list at `path` cannot be opened at all: another encoding, a password, damage."""
     problems: list[Finding] = []
-    return path.suffix.lower() != ".jsonl" and not _tables(path, problems.append) and bool(problems)
+    return path.suffix.lower() != ".jsonl" and not read_tables(path, problems.append) and bool(problems)
 
 
-def _tables(path: Path, report: Report) -> list[_Table]:
+def read_tables(path: Path, report: Report) -> list[Table]:
+    """Return the sheets of the workbook or CSV file at `path`; what can not be opened is reported and gives none."""
     with path.open("rb") as stream:
         magic = stream.read(4)
     if magic not in _WORKBOOK_MAGIC:
         text = decode_list(path.read_bytes(), path.name, report)
-        return [] if text is None else [_Table(name=path.stem, cells=split_records(text))]
+        return [] if text is None else [Table(name=path.stem, cells=split_records(text))]
     try:
         with path.open("rb") as stream, CalamineWorkbook.from_filelike(stream) as book:
             sheets = [book.get_sheet_by_index(place) for place in range(len(book.sheet_names))]
@@ -95,11 +96,11 @@ def _tables(path: Path, report: Report) -> list[_Table]:
         return []
 
 
-def _sheet_table(sheet: CalamineSheet) -> _Table:
+def _sheet_table(sheet: CalamineSheet) -> Table:
     cells = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
     ranges = sheet.merged_cell_ranges or []
     merged = tuple((first[0], first[1], last[0], last[1]) for first, last in ranges)
-    return _Table(name=sheet.name, cells=cells, merged=merged)
+    return Table(name=sheet.name, cells=cells, merged=merged)
 
 
 def _text(cell: object) -> str:
@@ -114,13 +115,13 @@ def _text(cell: object) -> str:
     return str(cell).strip()
 
 
-def _header_place(table: _Table) -> int | None:
+def _header_place(table: Table) -> int | None:
     scores = [is_header(row) for row in table.cells[:_HEADER_SEARCH_ROWS]]
     best = max(scores, default=0)
     return scores.index(best) if best else None
 
 
-def _table_rows(table: _Table, header_place: int, report: Report) -> Iterator[Row]:
+def _table_rows(table: Table, header_place: int, report: Report) -> Iterator[Row]:
     headers = tuple(table.cells[header_place])
     fields = [field_of(header) if header else None for header in headers]
     for column, (header, field) in enumerate(zip(headers, fields, strict=True)):
@@ -180,7 +181,7 @@ def _sort_cells(
     return values, unknown
 
 
-def _fill_merged(table: _Table, fields: list[str | None], header_place: int) -> dict[int, list[str]]:
+def _fill_merged(table: Table, fields: list[str | None], header_place: int) -> dict[int, list[str]]:
     """Give every cell of a merged range its text; return by row the columns in which that leaves doubt.
 
     A unit or a grade written once beside its lessons is plain; a title, an id or a file that several rows

@@ -36,20 +36,20 @@ def write_rejected(rows: Iterable[Rejected], path: Path, *, language: str = "zh-
         for column, width in enumerate(widths, start=1):
             sheet.column_dimensions[get_column_letter(column)].width = width
         sheet.freeze_panes = "A2"
-        sheet.append([_cell(sheet, text, bold=True) for text in (*headers, REASON_COLUMN, PLACE_COLUMN)])
+        sheet.append([text_cell(sheet, text, bold=True) for text in (*headers, REASON_COLUMN, PLACE_COLUMN)])
         for row in members:
             reasons = "\n".join(reason.line(language) for reason in row.reasons)
             cells = (*row.cells, reasons, str(row.row or ""))
-            sheet.append([_cell(sheet, text) for text in cells])
+            sheet.append([text_cell(sheet, text) for text in cells])
     if not sheets:
         book.create_sheet(REASON_COLUMN)
     book.save(path)
     return sum(len(members) for members in sheets.values())
 
 
-def _cell(sheet: WriteOnlyWorksheet, text: str, *, bold: bool = False) -> Cell:
+def text_cell(sheet: WriteOnlyWorksheet, text: str, *, bold: bool = False) -> Cell:
+    """Return a cell that shows `text` as it is: what begins with "=" is text here, never a formula."""
     cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", text)[:_MAX_CELL_CHARACTERS])
-    # A cell that begins with "=" is text here, never a formula.
     cell.data_type = "s"
     if bold:
         cell.font = Font(bold=True)

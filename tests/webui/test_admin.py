@@ -67,6 +67,18 @@ def test_the_scope_is_chosen_and_taken_back(fresh: Any) -> None:
     assert fresh.school.local.get("scope") is None
 
 
+def test_what_became_of_the_card_is_shown(fresh: Any) -> None:
+    client = logged_in(fresh)
+    assert "卡上的设置" not in client.get("/admin/").get_data(as_text=True)
+    words = {"zh-CN": ["结果：没有成功", "第 3 行 <b>"], "en": ["result: refused"]}
+    fresh.school.local.put(
+        "firstboot_result", {"at": "2026-11-22T02:00:00+00:00", "fine": False, "words": words}
+    )
+    page = client.get("/admin/").get_data(as_text=True)
+    assert "卡上的设置" in page and "第 3 行 &lt;b&gt;" in page and "10:00" in page
+    assert "result: refused" in client.get("/admin/?lang=en").get_data(as_text=True)
+
+
 def test_wrong_passwords_are_refused_and_then_not_even_tried(fresh: Any) -> None:
     client = fresh.client()
     token = token_of(client.get("/admin/"))

@@ -1,0 +1,196 @@
+"""First boot: the request on the card is checked whole, applied once, and answered. Begun again after any cut.
+
+The order: look at card and state · refuse, or settle the state (commit point in `local.db`) · system files, their stamp ·
+passwords off the card · the result on the card. Each step is durable and comes to the same when it is done
+twice, so the whole starts again from the beginning; the same request again changes nothing. A wrong request changes
+nothing at all, and the machine goes on as it was.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.firstboot import card as cards
+from appliance.firstboot.card import Card
+from appliance.firstboot.fields import BOX, HUB
+from appliance.firstboot.owner import as_owner
+from appliance.firstboot.request import FILE_NAME, ROOT_NAME, Reading, Request, read_request
+from appliance.firstboot.result import Result
+from appliance.firstboot.settle import LOOK_NEEDS, SETTLE_NEEDS, look, note_result, settle
+from appliance.firstboot.system import System, hash_of
+from appliance.names.labels import own_word
+from catalog.errors import ConfigError, ShuxiangError
+from catalog.ingest.findings import Finding
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it ended. `failure` None: the machine is as the card asks; `unchanged`: it was so before."""
+
+    result: Result
+    unchanged: bool = False
+    failure: ShuxiangError | None = None
+
+
+def first_boot(card_dir: Path, state: Path, root: Path, clock: Clock) -> Outcome:
+    """Apply what `shuxiang.toml` in `card_dir` asks for to the state and to the system below `root`.
+
+    Returns how it ended; what is wrong with the file or the machine is in the outcome. The result is written to the card
+    and kept for the admin page where either can be written.
+    """
+    card = Card(card_dir)
+    now = clock()
+    try:
+        known: Mapping[str, Any] = as_owner(state, lambda: look(state), LOOK_NEEDS)
+        data = card.read()
+        if data is None:
+            return _without_file(card, known, now)
+        outcome = _Run(card, state, System(root), now, known, data).outcome()
+    except ShuxiangError as error:
+        outcome = Outcome(result=Result(at=now, fine=False, lines=(error,)), failure=error)
+    return _tell(card, state, outcome)
+
+
+def _without_file(card: Card, known: Mapping[str, Any], now: datetime) -> Outcome:
+    """A machine that is set up needs no file; one that is not says so."""
+    stored = known.get("result")
+    if known:
+        result = Result.from_json(stored) if stored else Result(at=now, fine=True)
+        return Outcome(result=result, unchanged=True)
+    error = ConfigError("E-PRESEED-MISSING", where=FILE_NAME)
+    outcome = Outcome(result=Result(at=now, fine=False, lines=(error,)), failure=error)
+    card.write_result(outcome.result.text())
+    return outcome
+
+
+def _tell(card: Card, state: Path, outcome: Outcome) -> Outcome:
+    """Write the result to the card and keep it; where only that fails, the outcome says so."""
+    failure = outcome.failure
+    if not outcome.unchanged:
+        try:
+            as_owner(state, lambda: note_result(state, outcome.result.to_json()), LOOK_NEEDS)
+        except ShuxiangError as error:
+            failure = failure or error
+    try:
+        card.write_result(outcome.result.text())
+    except ShuxiangError as error:
+        failure = failure or error
+    return replace(outcome, failure=failure)
+
+
+class _Run:
+    """One look at the card, and what comes of it."""
+
+    def __init__(
+        self, card: Card, state: Path, system: System, now: datetime, known: Mapping[str, Any], data: bytes
+    ) -> None:
+        self.card, self.state, self.system, self.now, self.known = card, state, system, now, known
+        self.memory: Mapping[str, Any] = known.get("memory", {})
+        self.data = data
+
+    def outcome(self) -> Outcome:
+        cleaned = base64.b64decode(self.memory.get("cleaned", ""))
+        if cards.is_torn(self.data, cleaned):
+            self._mend(cleaned)
+        if self._is_applied(self.data):
+            return self._unchanged()
+        reading = read_request(self.data, self.card.beside)
+        if reading.request is None and cards.is_half_cleaned(self.data, cleaned):
+            self._mend(cleaned)
+            if self._is_applied(cleaned):
+                return self._unchanged()
+            reading = read_request(cleaned, self.card.beside)
+        errors = reading.errors or (self._against(reading.request) if reading.request else ())
+        if reading.request is None or errors:
+            findings = (*reading.findings, *(one for one in errors if one not in reading.findings))
+            failure = ConfigError("E-PRESEED", where=FILE_NAME)
+            return Outcome(
+                result=Result(at=self.now, fine=False, findings=findings, lines=(failure,)), failure=failure
+            )
+        return self._apply(reading, reading.request)
+
+    def _is_applied(self, data: bytes) -> bool:
+        found = hash_of(data)
+        return self.memory.get("request") == found and self.system.stamp().get("request") == found
+
+    def _unchanged(self) -> Outcome:
+        stored = self.known.get("result")
+        result = Result.from_json(stored) if stored else Result(at=self.now, fine=True)
+        if not result.fine:
+            # A wrong file was put back to what is applied.
+            return Outcome(result=self._told(read_request(self.data, self.card.beside), self.memory))
+        return Outcome(result=result, unchanged=True)
+
+    def _mend(self, cleaned: bytes) -> None:
+        """Finish what a cut stopped while the passwords were overwritten: by then the request was applied."""
+        self.card.clean(cleaned)
+        self.data = cleaned
+
+    def _against(self, request: Request) -> tuple[Finding, ...]:
+        """Return what of a sound request does not go with this machine."""
+        found: list[Finding] = []
+
+        def note(code: str, path: str, expected: str = "", said: str = "") -> None:
+            found.append(Finding(code=code, sheet=FILE_NAME, column=path, expected=expected, found=said))
+
+        role = self.known.get("role")
+        if role is not None and role != request.role:
+            note("E-PRESEED-ROLE", "role", role, request.role)
+        elif role == BOX and self.known["fingerprint"] != request.fingerprint:
+            note("E-PRESEED-COUNTY", "hub.fingerprint", self.known["fingerprint"][:16], request.fingerprint[:16])  # fmt: skip
+        for path in sorted(request.kept):
+            here = (
+                self.system.has_wifi(request.settings.get("wifi.ssid"))
+                if path == "wifi.password"
+                else path in self.known.get("accounts", ())
+            )
+            if not here:
+                note("E-PRESEED-KEPT", path, '"…"', '"*"')
+        return tuple(found)
+
+    def _apply(self, reading: Reading, request: Request) -> Outcome:
+        cleaned = cards.cleaned(self.data, reading.secrets)
+        memory = {"request": hash_of(cleaned), "cleaned": base64.b64encode(cleaned).decode()}
+        before = self.memory.get("settings", {})
+        kept = as_owner(self.state, lambda: settle(self.state, request, before, memory), SETTLE_NEEDS)
+        self.system.write(request, own_word(request.name, kept["id"]))
+        self.system.finish(memory["request"], request.settings)
+        self.card.clean(cleaned)
+        if request.role == HUB:
+            self._give_root()
+        return Outcome(result=self._told(reading, kept))
+
+    def _told(self, reading: Reading, kept: Mapping[str, Any]) -> Result:
+        request = reading.request
+        assert request is not None
+        fingerprint = as_owner(self.state, lambda: look(self.state), LOOK_NEEDS)["fingerprint"]
+        return Result(
+            at=self.now,
+            fine=True,
+            role=request.role,
+            name=request.name,
+            machine=kept["id"],
+            host_name=own_word(request.name, kept["id"]),
+            fixed_address=str(request.settings.get("network.fixed_address", "")),
+            fingerprint=fingerprint,
+            applied=tuple(kept["applied"]),
+            findings=reading.findings,
+        )
+
+    def _give_root(self) -> None:
+        """Put the hub's trust root beside the file: whoever sets up its boxes needs it, and it is no secret."""
+        from catalog import durable
+        from sync import tree
+
+        place = self.state / "public" / tree.PINNED_ROOT
+        root = durable.storage(place.read_bytes, place)
+        if self.card.beside(ROOT_NAME) != root:
+            target = self.card.directory / ROOT_NAME
+            durable.storage(lambda: durable.write_in_place(target, root), target)

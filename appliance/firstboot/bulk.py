@@ -1,0 +1,154 @@
+"""Makes the `shuxiang.toml` of every school of a county from its list: a folder for each, passwords in one sheet.
+
+Invariants: a file is written only where it passes the check of first boot; one that is there is never overwritten, so
+that a second run adds the schools that are new and no password is lost. A wrong row never hides the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from appliance.firstboot.request import FILE_NAME, read_request
+from appliance.firstboot.template import write_request
+from catalog import durable
+from catalog.ingest.findings import WARNING, Finding
+from catalog.ingest.schools import School, read_schools, write_sheet
+from webui.hub.accounts import new_password
+
+PASSWORDS_NAME = "密码表"
+_HEADERS = ("名称", "学校标识码", "文件夹", "管理密码 technician", "老师密码 teacher")
+_PLACES = {
+    "name": "name",
+    "school_code": "school_code",
+    "hub": "hub.url",
+    "wifi_ssid": "wifi.ssid",
+    "fixed_address": "network.fixed_address",
+    "gateway": "network.gateway",
+}
+_LISTS = {"stages": "scope.stages", "grades": "scope.grades", "parents": "sync.parents", "subscriptions": "sync.subscriptions"}  # fmt: skip
+_SWITCHES = {"wifi_hidden": "wifi.hidden", "metered": "policy.metered", "education_line": "policy.education_line"}  # fmt: skip
+_NUMBERS = {"month_budget_mb": "policy.month_budget_mb", "rate_kb_per_s": "policy.rate_kb_per_s"}
+_COLUMN = {path: column for places in (_PLACES, _LISTS, _SWITCHES, _NUMBERS) for column, path in places.items()}  # fmt: skip
+_COLUMN |= {"wifi.password": "wifi_password"}
+_YES = ("是", "有", "√", "1", "true", "yes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a run made: the folders that are new, the sheet of their passwords (None where nothing is new), findings."""
+
+    folders: tuple[str, ...]
+    kept: tuple[str, ...]
+    sheet: Path | None
+    findings: tuple[Finding, ...]
+
+
+def make_for_schools(schools: Path, target: Path, *, fingerprint: str, hub: str) -> Made:
+    """Write a folder with a `shuxiang.toml` into `target` for each school of the list `schools`.
+
+    `hub` is the address where a row names none. Raises `StorageError`.
+    """
+    findings: list[Finding] = []
+    taken: dict[str, School] = {}
+    rows: list[tuple[str, ...]] = []
+    kept: list[str] = []
+    durable.storage(lambda: durable.make_directory(target), target)
+    for school in read_schools(schools, findings.append):
+        passwords = {"admin_password": new_password(), "teacher_password": new_password()}
+        data = _file_of(school, {"role": "box", "hub.url": hub, "hub.fingerprint": fingerprint}, passwords)
+        reading = read_request(data)
+        findings += [_at_row(one, school) for one in reading.findings]
+        if reading.request is None or _is_double(school, taken, findings):
+            continue
+        folder = _folder_of(school)
+        place = target / folder / FILE_NAME
+        if place.exists():
+            kept.append(folder)
+            findings.append(
+                Finding(code="E-FILE-EXISTS", level=WARNING, sheet=school.sheet, row=school.row, path=f"{folder}/{FILE_NAME}")
+            )  # fmt: skip
+            continue
+        durable.storage(lambda: _write(place, data), place)  # noqa: B023
+        rows.append(
+            (school.values["name"], school.values.get("school_code", ""), folder, *passwords.values())
+        )
+    sheet = _write_passwords(target, rows) if rows else None
+    return Made(
+        folders=tuple(row[2] for row in rows), kept=tuple(kept), sheet=sheet, findings=tuple(findings)
+    )
+
+
+def _file_of(school: School, said: Mapping[str, Any], passwords: Mapping[str, str]) -> bytes:
+    settings: dict[str, Any] = dict(said)
+    secrets = dict(passwords)
+    for column, text in school.values.items():
+        if column in _PLACES:
+            settings[_PLACES[column]] = text
+        elif column in _LISTS:
+            settings[_LISTS[column]] = [
+                part.strip() for part in re.split("[、，,;；\n]", text) if part.strip()
+            ]
+        elif column in _SWITCHES:
+            settings[_SWITCHES[column]] = text.strip().lower() in _YES
+        elif column in _NUMBERS:
+            settings[_NUMBERS[column]] = int(text) if text.isascii() and text.isdecimal() else text
+        elif column == "wifi_password":
+            secrets["wifi.password"] = text
+    if "wifi.ssid" in settings:
+        # An empty cell beside a network's name is an open network.
+        secrets.setdefault("wifi.password", "")
+    if school.editions:
+        settings["scope.editions"] = [rule for _, rule in school.editions]
+    return write_request(settings, secrets)
+
+
+def _at_row(finding: Finding, school: School) -> Finding:
+    """Return a finding about the file as one about the row that it was made of."""
+    column = _COLUMN.get(finding.column, finding.column)
+    return replace(finding, sheet=school.sheet, row=school.row, column=column)
+
+
+def _is_double(school: School, taken: dict[str, School], findings: list[Finding]) -> bool:
+    """Return whether another row has this name or code: two machines of one name are told apart by nobody."""
+    for column in ("name", "school_code"):
+        text = school.values.get(column, "")
+        other = taken.setdefault(f"{column} {text}", school) if text else school
+        if other is not school:
+            findings.append(
+                Finding(code="E-PRESEED-DOUBLE", sheet=school.sheet, row=school.row, column=column, found=f"{text} @ {other.sheet} {other.row}")
+            )  # fmt: skip
+            return True
+    return False
+
+
+def _folder_of(school: School) -> str:
+    """Return a folder's name that every filesystem takes: code and name."""
+    parts = [school.values.get("school_code", ""), school.values["name"]]
+    clean = re.sub(r'[\x00-\x1f/\\:*?"<>|]+', " ", "-".join(filter(None, parts)))
+    return clean.strip(" .")[:80].strip(" .") or "书箱"
+
+
+def _write(place: Path, data: bytes) -> None:
+    durable.make_directory(place.parent, mode=0o700)
+    durable.write_file(place, data, mode=0o600)
+
+
+def _write_passwords(target: Path, rows: list[tuple[str, ...]]) -> Path:
+    """Write the sheet for the technician beside the folders; an earlier one stays."""
+    number, place = 1, target / f"{PASSWORDS_NAME}.xlsx"
+    while place.exists():
+        number += 1
+        place = target / f"{PASSWORDS_NAME} {number}.xlsx"
+
+    def write() -> None:
+        place.touch(mode=0o600)
+        write_sheet(place, PASSWORDS_NAME, _HEADERS, rows)
+        durable.sync_file(place)
+        durable.sync_directory(target)
+
+    durable.storage(write, place)
+    return place

@@ -1,0 +1,117 @@
+"""From the county's list of schools to a folder for each card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command import call
+from openpyxl import Workbook, load_workbook
+
+from appliance.firstboot.bulk import make_for_schools
+from appliance.firstboot.request import read_request
+
+HEAD = ["序号", "学校名称", "学校标识码", "年级", "数学", "三年级语文上册教材", "WiFi名称", "WiFi密码", "固定地址", "专网", "中心校书箱", "奇怪的列"]  # fmt: skip
+ROWS = [
+    ["1", "石桥教学点", 3362000123, "一至三年级", "人教版（2024）", "统编版", "school", 12345678, "192.168.88.88/24", "是", "http://10.1.1.2:8080", "x"],
+    ["2", "", "3362000124", "", "", "", "", "", "", "", "", ""],
+    ["3", "柳沟教学点", "33620", "十三年级", "", "", "school", "1234567", "192.168.88.88", "", "", ""],
+    ["4", "石桥教学点", "3362000125", "", "", "", "", "", "", "", "", ""],
+    ["5", "河湾/小学", "3362000126", "g1、g2", "北师大版", "", "open", "", "", "否", "", ""],
+]  # fmt: skip
+
+
+def write_list(path: Path) -> Path:
+    if path.suffix == ".csv":
+        lines = [",".join(map(str, row)) for row in (["青禾县学校名单"], HEAD, *ROWS)]
+        path.write_bytes("\r\n".join(lines).encode("gb18030"))
+        return path
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "学校"
+    for row in (["青禾县学校名单"], HEAD, *ROWS):
+        sheet.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["学校.xlsx", "学校.csv"])
+def test_a_list_of_schools(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "out"
+    made = make_for_schools(
+        write_list(tmp_path / name), target, fingerprint="ab" * 32, hub="http://10.0.0.2:8088"
+    )
+    assert made.folders == ("3362000123-石桥教学点", "3362000126-河湾 小学")
+    found = {(one.row, one.column, one.code) for one in made.findings}
+    assert found == {
+        (2, "奇怪的列", "E-COLUMN"),
+        (4, "name", "E-PRESEED-NEED"),
+        (5, "school_code", "E-PRESEED-TYPE"),
+        (5, "grades", "E-PRESEED-CODE"),
+        (5, "wifi_password", "E-PRESEED-WIFI"),
+        (5, "fixed_address", "E-PRESEED-ADDRESS"),
+        (6, "name", "E-PRESEED-DOUBLE"),
+    }
+    assert made.sheet is not None and made.sheet.stat().st_mode & 0o777 == 0o600
+    sheet = load_workbook(made.sheet).active
+    assert sheet is not None
+    rows = [[str(cell or "") for cell in row] for row in sheet.iter_rows(min_row=2, values_only=True)]
+    for row, folder in zip(rows, made.folders, strict=True):
+        request = read_request((target / folder / "shuxiang.toml").read_bytes()).request
+        assert request is not None
+        assert row[:3] == [request.name, request.settings["school_code"], folder]
+        assert row[3:] == [request.passwords["admin_password"], request.passwords["teacher_password"]]
+    assert len({password for row in rows for password in row[3:]}) == 4, "each is another"
+    first = read_request((target / made.folders[0] / "shuxiang.toml").read_bytes()).request
+    assert first is not None
+    assert first.settings["scope.grades"] == ["g1", "g2", "g3"]
+    assert first.settings["scope.editions"] == [
+        {"edition": "pep", "subject": "math", "textbook_year": 2024},
+        {"edition": "tongbian", "grade": "g3", "subject": "chinese", "term": "a"},
+    ]
+    assert first.settings["policy.education_line"] is True
+    assert first.settings["sync.parents"] == ["http://10.1.1.2:8080"]
+    assert first.passwords["wifi.password"] == "12345678"
+
+
+def test_a_second_run_adds_what_is_new(tmp_path: Path) -> None:
+    source, target = write_list(tmp_path / "学校.xlsx"), tmp_path / "out"
+    call(tmp_path / "hub", "hub", "init", "--name", "青禾县")
+    arguments = ("hub", "preseed", source, target, "--hub", "http://10.0.0.2:8088")
+    made = call(tmp_path / "hub", *arguments, code=10)
+    assert len(made["made"]) == 2 and made["findings"]
+    before = (target / made["made"][0] / "shuxiang.toml").read_bytes()
+    call(tmp_path / "hub", "image", "check", "--preseed", target / made["made"][0] / "shuxiang.toml")
+    book = load_workbook(source)
+    assert book.active is not None
+    book.active.append(["6", "新教学点", "3362000127"])
+    book.save(source)
+    again = call(tmp_path / "hub", *arguments, code=10)
+    assert (again["made"], again["kept"]) == (["3362000127-新教学点"], made["made"])
+    assert (target / made["made"][0] / "shuxiang.toml").read_bytes() == before
+    assert sorted(path.name for path in target.glob("*.xlsx")) == ["密码表 2.xlsx", "密码表.xlsx"]
+
+
+def test_a_list_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "学校.csv"
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    made = make_for_schools(path, tmp_path / "out", fingerprint="ab" * 32, hub="http://10.0.0.2:8088")
+    assert [one.code for one in made.findings] == ["E-PRESEED-SHEET"] and not made.folders
+
+
+def test_the_commands_of_a_card(tmp_path: Path) -> None:
+    file = tmp_path / "shuxiang.toml"
+    call(tmp_path / "state", "image", "preseed", file)
+    assert call(tmp_path / "state", "image", "preseed", file, code=3)["error"]["code"] == "E-FILE-EXISTS"
+    found = call(tmp_path / "state", "image", "check", "--preseed", file, code=3)
+    assert {one["key"] for one in found["findings"]} == {
+        "name",
+        "admin_password",
+        "hub.url",
+        "hub.fingerprint",
+    }
+    missing = call(tmp_path / "state", "image", "check", "--preseed", tmp_path / "none.toml", code=3)
+    assert missing["error"]["code"] == "E-PRESEED-MISSING"
+    assert json.dumps(found)

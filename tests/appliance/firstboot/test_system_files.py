@@ -1,0 +1,107 @@
+"""The files of the system: where they go, who may read them, and that GLib reads of a keyfile what was meant."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.firstboot.request import Request
+from appliance.firstboot.system import CABLE, WIFI, System, system_files
+
+Lookup = Callable[[str, str], str]
+
+
+@pytest.fixture(scope="module")
+def key_file() -> Callable[[str], Lookup]:
+    """Read a key file as NetworkManager does: with GLib."""
+    name = ctypes.util.find_library("glib-2.0")
+    if name is None:
+        pytest.skip("GLib is not here")
+    glib = ctypes.CDLL(name)
+    glib.g_key_file_new.restype = ctypes.c_void_p
+    glib.g_key_file_get_string.restype = ctypes.c_void_p
+    glib.g_key_file_get_string.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p]
+    glib.g_key_file_load_from_data.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p]  # fmt: skip
+
+    def load(text: str) -> Lookup:
+        file, data = glib.g_key_file_new(), text.encode()
+        assert glib.g_key_file_load_from_data(file, data, len(data), 0, None)
+
+        def get(group: str, key: str) -> str:
+            found = glib.g_key_file_get_string(file, group.encode(), key.encode(), None)
+            assert found, f"{group}.{key}"
+            value = ctypes.cast(found, ctypes.c_char_p).value
+            assert value is not None
+            return value.decode()
+
+        return get
+
+    return load
+
+
+def asked(passwords: dict[str, str] | None = None, **said: Any) -> Request:
+    settings = {
+        "role": "box",
+        "name": "石桥",
+        **{key.replace("__", "."): value for key, value in said.items()},
+    }
+    return Request(settings=settings, passwords=passwords or {}, kept=frozenset(), fingerprint="", root=None)
+
+
+def texts(request: Request) -> dict[str, str | None]:
+    return {file.path: file.text for file in system_files(request, "sx-1")}
+
+
+@pytest.mark.parametrize("password", [" spaces ", "a\\b\\\\sc;,#=[]", "  \\s  x y z", '"quoted"!', "x" * 63])
+def test_glib_reads_the_password_that_was_meant(key_file: Callable[[str], Lookup], password: str) -> None:
+    text = texts(asked({"wifi.password": password}, wifi__ssid="school"))[WIFI]
+    assert text is not None
+    get = key_file(text)
+    assert get("wifi-security", "psk") == password
+    assert (get("wifi-security", "key-mgmt"), get("wifi", "ssid")) == ("wpa-psk", "school")
+
+
+@pytest.mark.parametrize("ssid", ["学校 wifi", "1234", "a;b", " x ", "TP-LINK_5G", "校"])
+def test_the_name_of_a_network_is_plain_or_a_list_of_bytes(
+    key_file: Callable[[str], Lookup], ssid: str
+) -> None:
+    text = texts(asked({"wifi.password": ""}, wifi__ssid=ssid, wifi__hidden=True))[WIFI]
+    assert text is not None and "wifi-security" not in text
+    found = key_file(text)("wifi", "ssid")
+    read = bytes(map(int, found.rstrip(";").split(";"))).decode() if found.endswith(";") else found
+    assert read == ssid
+    assert key_file(text)("wifi", "hidden") == "true"
+
+
+def test_the_second_fixed_address_stands_beside_the_automatic_one(key_file: Callable[[str], Lookup]) -> None:
+    request = asked(network__fixed_address="192.168.88.88/24", network__gateway="192.168.88.1", network__dns=["192.168.88.1", "fd00::1"])  # fmt: skip
+    text = texts(request)[CABLE]
+    assert text is not None
+    get = key_file(text)
+    assert get("ipv4", "method") == get("ipv6", "method") == "auto"
+    assert get("ipv4", "address1") == "192.168.88.88/24,192.168.88.1"
+    assert (get("ipv4", "dns"), get("ipv6", "dns")) == ("192.168.88.1;", "fd00::1;")
+
+
+def test_files_come_and_go(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    full = asked({"wifi.password": "12345678"}, wifi__ssid="school", network__fixed_address="10.1.1.9/8", time_zone="Asia/Urumqi", language="en", data_disk="required")  # fmt: skip
+    changed = system.write(full, "sx-1")
+    assert set(changed) == {
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()
+    }
+    for path in (WIFI, CABLE):
+        assert (tmp_path / path).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "etc/shuxiang/data-disk").read_text() == "required\n"
+    assert (tmp_path / "etc/shuxiang/language.conf").read_text() == "LC_MESSAGES=C.UTF-8\n"
+    assert (tmp_path / "etc/timezone").read_text() == "Asia/Urumqi\n"
+    assert system.write(full, "sx-1") == []
+    (tmp_path / WIFI).chmod(0o644)
+    assert system.write(full, "sx-1") == [WIFI]
+    assert set(system.write(asked(), "sx-1")) == {WIFI, CABLE, "etc/shuxiang/data-disk"}
+    assert not (tmp_path / WIFI).exists() and not (tmp_path / CABLE).exists()
