@@ -113,7 +113,10 @@ def outcome(base: Path) -> dict[str, str]:
     for path in [*(base / "card").iterdir(), *(base / "root").rglob("*"), base / "state" / "config.toml"]:
         if path.is_symlink():
             found[str(path.relative_to(base))] = str(path.readlink())
-        elif path.is_file() and path.name != "1.root.json":
+        elif path.name == "1.root.json":
+            pinned = base / "state" / "public" / "metadata" / "1.root.json"
+            found[path.name] = str(path.read_bytes() == pinned.read_bytes())
+        elif path.is_file():
             found[str(path.relative_to(base))] = path.read_bytes().decode("utf-8-sig")
     fingerprint = re.search(r"[0-9a-f]{64}", found["card/shuxiang-result.txt"])
     assert fingerprint is not None

@@ -121,12 +121,14 @@ class _Run:
         return self.memory.get("request") == found and self.system.stamp().get("request") == found
 
     def _unchanged(self) -> Outcome:
+        if self.known["role"] == HUB:
+            self._give_root()
         stored = self.known.get("result")
-        result = Result.from_json(stored) if stored else Result(at=self.now, fine=True)
-        if not result.fine:
-            # A wrong file was put back to what is applied.
-            return Outcome(result=self._told(read_request(self.data, self.card.beside), self.memory))
-        return Outcome(result=result, unchanged=True)
+        result = Result.from_json(stored) if stored else None
+        if result is not None and result.fine and result.request == self.memory["request"]:
+            return Outcome(result=result, unchanged=True)
+        # A cut came before the result was kept, or a wrong file was put back to what is applied.
+        return Outcome(result=self._told(read_request(self.data, self.card.beside), self.memory))
 
     def _mend(self, cleaned: bytes) -> None:
         """Finish what a cut stopped while the passwords were overwritten: by then the request was applied."""
@@ -181,6 +183,7 @@ class _Run:
             fixed_address=str(request.settings.get("network.fixed_address", "")),
             fingerprint=fingerprint,
             applied=tuple(kept["applied"]),
+            request=kept["request"],
             findings=reading.findings,
         )
 

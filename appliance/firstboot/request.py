@@ -279,6 +279,14 @@ class _Sorter:
         )
 
     def _missing(self, path: str, expected: str = "") -> None:
+        """Note a key that is not there; one whose value can not be read is told already."""
+        table = path.rpartition(".")[0]
+        unreadable = (one.column for one in self.findings if one.code == "E-PRESEED-VALUE")
+        if any(
+            found is not None and found.path == path
+            for found in (field_of(table, word) for word in unreadable)
+        ):
+            return
         self.findings.append(Finding(code="E-PRESEED-NEED", column=path, expected=expected))
 
     def _note(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from appliance.firstboot.fields import BOX, BY_PATH
+from appliance.firstboot.fields import BOX, BY_PATH, TABLES
+from appliance.names.labels import BOX_WORD, HUB_WORD
 from catalog.clock import CHINA
 from catalog.errors import ShuxiangError
 from catalog.ingest.findings import Finding
@@ -22,7 +23,7 @@ _LANGUAGES = ("zh-CN", "en")
 class Result:
     """How a request ended. `lines` are refusals beside the findings; `applied` the paths that were new.
 
-    `told` is the text of a result that was stored, by language, and stands for all but `at` and `fine`.
+    `request` is the hash of the request that it speaks of, "" where nothing was applied. `told` is the text of a result that was stored, by language, and stands for all but `at` and `fine`.
     """
 
     at: datetime
@@ -36,6 +37,7 @@ class Result:
     applied: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     lines: tuple[ShuxiangError, ...] = ()
+    request: str = ""
     told: Mapping[str, tuple[str, ...]] | None = None
 
     def words(self, language: str) -> tuple[str, ...]:
@@ -54,23 +56,30 @@ class Result:
 
     def _who(self, chinese: bool) -> list[str]:
         box = self.role == BOX
+        paths = _in_order(self.applied)
         if chinese:
-            found = [f"角色：{'书箱' if box else '县中心'}    名称：{self.name}    编号：{self.machine}"]
-            port = "" if box else "/hub/"
-            found.append(f"浏览器打开：http://{self.host_name}.local{port}" + (f" 或 http://{_bare(self.fixed_address)}{port}" if self.fixed_address else ""))  # fmt: skip
-            found.append(f"信任根指纹：{self.fingerprint}")
-            found.append("本次应用：" + ("、".join(_label(path) for path in self.applied) or "没有改动"))
-            found.append("shuxiang.toml 里的密码已删除。以后再改这个文件，下次开机只应用改动的地方。")
-            return found
-        found = [f"role: {'box' if box else 'hub'}    name: {self.name}    id: {self.machine}"]
-        port = "" if box else "/hub/"
-        found.append(f"open http://{self.host_name}.local{port}" + (f" or http://{_bare(self.fixed_address)}{port}" if self.fixed_address else ""))  # fmt: skip
-        found.append(f"fingerprint of the trust root: {self.fingerprint}")
-        found.append("applied: " + (", ".join(self.applied) or "nothing was new"))
-        found.append(
-            "The passwords are out of shuxiang.toml. Change that file again, and the next start applies what changed."
-        )
-        return found
+            return [
+                f"角色：{'书箱' if box else '县中心'}    名称：{self.name}    编号：{self.machine}",
+                f"浏览器打开：{' 或 '.join(self._addresses())}",
+                f"信任根指纹：{self.fingerprint}",
+                "本次应用：" + ("、".join(map(_label, paths)) or "没有改动"),
+                "shuxiang.toml 里的密码已删除。以后再改这个文件，下次开机只应用改动的地方。",
+            ]
+        return [
+            f"role: {'box' if box else 'hub'}    name: {self.name}    id: {self.machine}",
+            f"open {' or '.join(self._addresses())}",
+            f"fingerprint of the trust root: {self.fingerprint}",
+            "applied: " + (", ".join(paths) or "nothing was new"),
+            "The passwords are out of shuxiang.toml. Change that file again, and the next start applies what changed.",
+        ]
+
+    def _addresses(self) -> list[str]:
+        """Return what to type: the word that all machines of this role have, its own, the fixed address."""
+        box = self.role == BOX
+        hosts = [f"{BOX_WORD if box else HUB_WORD}.local", f"{self.host_name}.local"]
+        if self.fixed_address:
+            hosts.append(self.fixed_address.partition("/")[0])
+        return [f"http://{host}/{'' if box else 'hub/'}" for host in hosts]
 
     def text(self) -> str:
         """Return `shuxiang-result.txt`, Chinese first."""
@@ -89,13 +98,15 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return what `local.db` keeps of it."""
         words = {language: list(self.words(language)) for language in _LANGUAGES}
-        return {"at": self.at.isoformat(timespec="seconds"), "fine": self.fine, "words": words}
+        at = self.at.isoformat(timespec="seconds")
+        return {"at": at, "fine": self.fine, "request": self.request, "words": words}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """Return the result that `to_json` wrote."""
         told = {language: tuple(lines) for language, lines in data["words"].items()}
-        return cls(at=datetime.fromisoformat(data["at"]), fine=data["fine"], told=told)
+        at = datetime.fromisoformat(data["at"])
+        return cls(at=at, fine=data["fine"], request=data["request"], told=told)
 
 
 def _head(chinese: bool, fine: bool) -> str:
@@ -109,8 +120,13 @@ def _head(chinese: bool, fine: bool) -> str:
 
 
 def _label(path: str) -> str:
-    return BY_PATH[path].labels[0] if path in BY_PATH else path
+    """Return what a person calls a key: its Chinese name, with its table's."""
+    if path not in BY_PATH:
+        return path
+    found = BY_PATH[path]
+    return "·".join(filter(None, (TABLES.get(found.table, ("",))[0], found.labels[0])))
 
 
-def _bare(address: str) -> str:
-    return address.partition("/")[0]
+def _in_order(paths: tuple[str, ...]) -> list[str]:
+    order = list(BY_PATH)
+    return sorted(paths, key=lambda path: order.index(path) if path in BY_PATH else len(order))

@@ -215,6 +215,8 @@ def test_a_hub(machine: Machine) -> None:
         assert hub.fingerprint in machine.text("shuxiang-result.txt")
         root = (machine.card / "1.root.json").read_bytes()
         assert root == (hub.public / "metadata" / "1.root.json").read_bytes()
+    (machine.card / "1.root.json").unlink()
+    assert machine.boot().unchanged and (machine.card / "1.root.json").read_bytes() == root
     machine.change("青禾县电教馆", "青禾县教育局")
     assert machine.boot().result.applied == ("name",)
 

@@ -44,6 +44,11 @@ def test_every_editor(encoding: str, line_end: str) -> None:
     assert reading.request.passwords == {"admin_password": "correct horse"}
 
 
+def test_a_key_that_can_not_be_read_is_not_missing_as_well() -> None:
+    reading = read(WHOLE.replace('role = "box"', 'role = "box'))
+    assert codes(reading) == [(3, "E-PRESEED-VALUE")]
+
+
 def test_chinese_punctuation_and_keys() -> None:
     reading = read(
         f"""
