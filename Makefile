@@ -8,13 +8,16 @@ TEST_VENV := .venv-test
 DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
 # What only the tests need: a browser, a filesystem in user space, the filesystems of sticks, network namespaces, mDNS cross-check, and what
 # fetches other BitTorrent clients.
-DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap
+DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap binutils
 
 # Continuous integration runs the slow tests as well.
 MARKS := $(if $(CI),,-m "not slow")
 JOBS ?= 2
 
-.PHONY: setup setup-test demo test test-slow check format bench docs lock debian debian-test
+# Whom `make package` builds for: amd64 or arm64.
+ARCH ?= $(shell dpkg --print-architecture)
+
+.PHONY: setup setup-test demo test test-slow check format bench docs lock package debian debian-test
 
 setup: debian $(VENV)/.stamp
 
@@ -25,6 +28,7 @@ debian-test:
 	@./tools/debian-packages $(DEBIAN) $(DEBIAN_TEST)
 	@./tools/debian13-clients build/debian13
 	@./tools/name-clients build/name-clients
+	@./tools/debian13-root build/debian13-root
 
 $(VENV)/.stamp: requirements.txt requirements-build.txt pyproject.toml
 	@./tools/make-venv $(PYTHON) $(VENV) requirements.txt
@@ -61,3 +65,7 @@ docs: setup-test
 # New versions with hashes and without addresses.
 lock:
 	@./tools/lock-requirements
+
+# The Debian package, in dist/: for offline installation on any Debian 13 machine.
+package: setup
+	@$(VENV)/bin/shuxiang image package --arch $(ARCH)

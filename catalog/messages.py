@@ -73,6 +73,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
     ),
     "E-SERVICE": Message(3, "服务没有起来", "a service did not start", "看它的输出", "see what it printed"),
     "E-CONFIG": Message(3, "配置有误", "the configuration is wrong", "改正该项", "correct that key"),
+    "E-BUILD": Message(
+        3,
+        "构建的一步没有成功",
+        "a step of the build failed",
+        "运行所示的命令看原因",
+        "run the command that is shown to see why",
+    ),
     "E-TOOL": Message(
         3,
         "缺少所需程序",

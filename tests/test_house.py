@@ -13,7 +13,8 @@ ALLOWED = {
     "catalog": {"catalog"},
     "sync": {"sync", "catalog"},
     "webui": {"webui", "catalog"},
-    "appliance": {"appliance", "catalog", "sync", "webui"},
+    "images": {"images", "catalog"},
+    "appliance": {"appliance", "catalog", "sync", "webui", "images"},
 }
 # The rooms of `sync`, from the ground up: each imports those before it that stand here.
 ROOMS: dict[str, set[str]] = {

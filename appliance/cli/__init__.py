@@ -19,6 +19,7 @@ from catalog.errors import ShuxiangError, UsageError
 _COMMANDS = {
     "hub": "appliance.cli.hub:hub",
     "box": "appliance.cli.box:box",
+    "run": "appliance.cli.run:run",
     "image": "appliance.cli.image:image",
     "firstboot": "appliance.cli.preseed:firstboot",
     "discover": "appliance.cli.network:discover",

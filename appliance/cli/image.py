@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from appliance.cli.bar import size_text
+from appliance.cli.options import Call, leaf
 from appliance.cli.preseed import check, make_preseed
+from images.package.build import build_package, checkout
+from images.package.target import Arch
+
+_STEPS = {
+    "wheels": ("取依赖包…", "fetching the wheels …"),
+    "files": ("整理文件…", "laying out the files …"),
+    "pack": ("打包…", "packing …"),
+}
 
 
 @click.group()
@@ -14,3 +26,38 @@ def image() -> None:
 
 image.add_command(make_preseed)
 image.add_command(check)
+
+
+@image.command()
+@click.option(
+    "--arch", type=click.Choice([one.name for one in Arch]), required=True, help="Whom the package is for."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("dist"),
+    show_default=True,
+    help="Directory for the package.",
+)
+@click.option("--version", help="Version of the package; else that of the project.")
+@leaf
+def package(call: Call, arch: str, output: Path, version: str | None) -> None:
+    """Build the Debian package for offline installation on any Debian 13 machine."""
+    made = build_package(
+        checkout(), Arch[arch], output, version=version, step=lambda name: call.say(*_STEPS[name])
+    )
+    call.answer(
+        {
+            "path": str(made.path),
+            "arch": made.arch.name,
+            "version": made.version,
+            "size_bytes": made.size_bytes,
+            "installed_bytes": made.installed_bytes,
+            "sha256": made.sha256,
+        },
+        call.words(
+            f"{made.path}：{size_text(made.size_bytes)}，装上后 {size_text(made.installed_bytes)}\nSHA-256 {made.sha256}",
+            f"{made.path}: {size_text(made.size_bytes)}, {size_text(made.installed_bytes)} installed\n"
+            f"SHA-256 {made.sha256}",
+        ),
+    )
