@@ -114,11 +114,11 @@ def _swarming(box: Box, neighbours: Neighbours | None) -> Swarming | None:
         return None
 
     def ask(wanted: Sequence[tuple[TreeFile, TorrentFile]], staging: Staging, done: Done) -> None:
-        with closing(Company(neighbours, staging, box.library)) as company:
+        with closing(Company(neighbours, box.library)) as company:
             # What keeps us out of the swarm leaves the roads, which say it for themselves.
             if company.join([]):
                 files = [file for file, _ in wanted]
-                company.fetch(files, done, lambda _: None, web_seeds=(), kept_at=box.blobs.path)
+                company.fetch(files, staging, done, lambda _: None, web_seeds=(), kept_at=box.blobs.path)
 
     return ask
 

@@ -32,6 +32,7 @@ from sync.updating.content import ContentWishes
 from sync.updating.lessons import lessons_of_these_days
 from sync.updating.loads import Roads
 from sync.updating.manifests import transport_lines
+from sync.updating.neighbours import Company
 from sync.updating.plan import BundleDelta, Haul, Plan, missing_files
 from sync.updating.run import SCOPE, SUBSCRIPTIONS, UpdateSettings
 from sync.updating.ways import Arrivals, Delivery
@@ -53,6 +54,7 @@ class Filling:
         progress: OnProgress,
     ) -> None:
         self.arrivals = Arrivals()
+        self.company = Company(settings.neighbours, library)
         self.reused_bytes = 0
         self.received: Counter[str] = Counter()
         """Bytes that came by the swarm, by kind."""
@@ -90,7 +92,7 @@ class Filling:
             self._library,
             self._blobs,
             self._progress,
-            self._settings.neighbours,
+            self.company,
             self._kept,
         )
         self.arrivals = delivery.arrivals

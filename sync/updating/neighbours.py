@@ -1,5 +1,6 @@
 """The company that a run keeps: the swarm, joined at the first load that it may carry.
 
+On a long line it is joined, and left, beside what else the run does: each is a wait of several round trips.
 Invariant: a run needs nobody. Without libtorrent, without a free port, without a check-in it goes on by the roads, and
 says so in a warning; nothing here imports libtorrent (`sync.roads.torrent` does, where a run is composed).
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from sync.roads.staging import Staging
 
 LAN = "lan"
 """The kind of bytes that a neighbour gave."""
+ALONE_BYTES = 16 << 20
+"""So much is here before anyone who comes meanwhile could be of use, or be kept waiting."""
 LINGER_SECONDS = 10.0
 """So long a run stays at most for those who are still collecting what it has just brought."""
 
@@ -63,33 +67,41 @@ class Neighbours:
 class Company:
     """The swarm of one run, if it has one. Close it."""
 
-    def __init__(self, neighbours: Neighbours | None, staging: Staging, library: Library) -> None:
+    def __init__(self, neighbours: Neighbours | None, library: Library) -> None:
         self.received: Counter[str] = Counter()
         """Bytes that came, by kind: "lan", "torrent", "http"."""
         self._neighbours = neighbours
-        self._staging = staging
         self._library = library
+        self._beside = ThreadPoolExecutor(1, "company")
+        self._entry: Future[tuple[Swarm, Callable[[], None]]] | None = None
+        self._exit: Future[None] | None = None
         self._swarm: Swarm | None = None
-        self._leave: Callable[[], None] = neighbours.leave if neighbours else lambda: None
         self._whole = True
+
+    def approach(self) -> None:
+        """Begin to enter the swarm, beside what the run does until it has a load for it."""
+        if self._entry is None and self._neighbours is not None:
+            self._entry = self._beside.submit(self._enter, self._neighbours)
 
     def join(self, warnings: list[ShuxiangError]) -> bool:
         """Enter the swarm where that was not done yet; return whether we are in. What keeps us out goes to `warnings`."""
-        if self._swarm is None and self._neighbours is not None:
-            neighbours, self._neighbours = self._neighbours, None
+        self.approach()
+        if self._entry is None or self._exit is not None:
+            return False
+        if self._swarm is None:
             try:
-                self._swarm = neighbours.open()
-                self.received = self._swarm.received
-                self._swarm.part = neighbours.meet(self._swarm)
+                self._swarm, _ = self._entry.result()
             except ConfigError as error:
                 warnings.append(error)
-        return self._swarm is not None
+                self._neighbours = self._entry = None
+                return False
+            self.received = self._swarm.received
+        return True
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether, as far as the check-in tells, nobody else in our LAN or that we may meet is fetching or sharing."""
+    def is_idle_for(self, size_bytes: int) -> bool:
+        """Return whether, as the check-in tells, nobody whom we may meet fetches or shares while so much comes."""
         part = self._swarm.part if self._swarm is not None else Part()
-        return not part.peers and part.place in (None, (0, 1))
+        return size_bytes <= ALONE_BYTES and not part.peers and part.place in (None, (0, 1))
 
     def known(self, files: Iterable[TreeFile]) -> list[TreeFile]:
         """Return those of `files` whose torrents the library has by now."""
@@ -99,6 +111,7 @@ class Company:
     def fetch(
         self,
         files: Sequence[TreeFile],
+        staging: Staging,
         done: Done,
         progress: Progress,
         *,
@@ -120,7 +133,7 @@ class Company:
         self._whole = False
         missed = self._swarm.fetch(
             wanted,
-            self._staging,
+            staging,
             done,
             progress,
             web_seeds=web_seeds,
@@ -129,12 +142,30 @@ class Company:
         self._whole = True
         return missed
 
+    def depart(self) -> None:
+        """Begin to leave, beside what the run still does: it has no more loads for the swarm."""
+        if self._entry is not None and self._exit is None:
+            self._exit = self._beside.submit(self._leave, self._entry)
+
     def close(self) -> None:
         """Leave the swarm; where nothing broke off, after those who take from us what we just brought."""
-        if self._swarm is not None:
-            try:
-                if self._whole:
-                    self._swarm.linger(LINGER_SECONDS)
-            finally:
-                self._swarm.close()
-                self._leave()
+        self.depart()
+        with self._beside:
+            if self._exit is not None:
+                self._exit.result()
+
+    def _enter(self, neighbours: Neighbours) -> tuple[Swarm, Callable[[], None]]:
+        swarm = neighbours.open()
+        swarm.part = neighbours.meet(swarm)
+        return swarm, neighbours.leave
+
+    def _leave(self, entry: Future[tuple[Swarm, Callable[[], None]]]) -> None:
+        if isinstance(entry.exception(), ConfigError):
+            return
+        swarm, leave = entry.result()
+        try:
+            if self._whole:
+                swarm.linger(LINGER_SECONDS)
+        finally:
+            swarm.close()
+            leave()

@@ -81,9 +81,15 @@ class Update:
         """
         started = time.monotonic()
         before = self._library.generation()
-        with Staging(self._blobs.staging) as staging, closing(self._carrier(staging)) as carrier:
+        with (
+            Staging(self._blobs.staging) as staging,
+            closing(self._carrier(staging)) as carrier,
+            closing(self._filling.company) as company,
+        ):
             catalogue.clear_old_indexes(self._library, self._index)
             head = self._accept(carrier, now)
+            if head.changed and carrier.is_long():
+                company.approach()
             self._take_own_file(carrier, head, now)
             changed = self._show_catalogue(carrier, head)
             failure = self._filling.fill(carrier, staging, head.release, changed)

@@ -29,11 +29,9 @@ from sync.roads.road import BATCH_MOST_FILES, Missed, blob_file, staged_file
 from sync.roads.staging import Staging
 from sync.updating.carry import Carrier
 from sync.updating.loads import REQUEST_BYTES, Load
-from sync.updating.neighbours import LAN, Company, Neighbours
+from sync.updating.neighbours import LAN, Company
 from sync.updating.plan import DIFFERENCES, PACK, PATCH, SWARM, WHOLE, Haul
 
-# Over before anyone who comes meanwhile could be of use, or be kept waiting.
-ALONE_BYTES = 16 << 20
 HERE = "here"
 """The way of a blob that an earlier run had brought, and that only the door was still to let in."""
 
@@ -67,7 +65,7 @@ class Delivery:
         library: Library,
         blobs: BlobStore,
         progress: OnProgress,
-        neighbours: Neighbours | None = None,
+        company: Company,
         kept: KeptParcels | None = None,
     ) -> None:
         self.arrivals = Arrivals()
@@ -78,7 +76,8 @@ class Delivery:
         self._library = library
         self._blobs = blobs
         self._progress = progress
-        self._company = Company(neighbours, staging, library)
+        self._company = company
+        self._for_swarm: set[str] = set()
         self._road = ""
         self._shared: set[str] = set()
         self._compared: set[str] = set()
@@ -90,10 +89,7 @@ class Delivery:
         self._total_bytes = self._done_bytes = 0
 
     def admit_here(self, wanted: Mapping[str, int]) -> int:
-        """Let in those of `wanted` (hash -> length) that lie whole in staging or, without a row, in the store.
-
-        Returns their bytes: they are not fetched, nor is anything that they could be made of.
-        """
+        """Let in those of `wanted` (hash -> length) that lie whole in staging or, without a row, in the store; return their bytes."""
         found = [
             staged for sha256, size_bytes in wanted.items() if (staged := self._left(sha256, size_bytes))
         ]
@@ -127,6 +123,7 @@ class Delivery:
         self._total_bytes = haul.line_bytes
         missed: list[Missed] = []
         self._tell(0)
+        self._for_swarm = {load.file.sha256 for load in haul.loads if load.torrent is not None}
         for group in haul.groups():
             waiting: Sequence[Load] = group.loads
             while waiting:
@@ -157,20 +154,18 @@ class Delivery:
         if all(load.base for load in loads):
             return self._carry_differences(by_file)
         by_swarm = [load for load in loads if load.torrent is not None]
-        if by_swarm and self._company.join(self.arrivals.warnings) and not self._is_sooner_by_road(by_swarm):
+        self._for_swarm -= waiting.keys()
+        if by_swarm and self._company.join(self.arrivals.warnings):
             self._carry_by_swarm(by_swarm, waiting)
         brought = self._carrier.bring(waiting.values(), self._door, self._tell)
         return [(by_file[one.file.sha256], one.error) for one in brought.missed]
 
     def _is_sooner_by_road(self, loads: Sequence[Load]) -> bool:
-        """Return whether `loads` are here by a road before a swarm has met: nobody is there, the line is long.
-
-        To ask the hub as a swarm of one takes round trips that a road has behind it by now.
-        """
+        """Return whether a road, which has its first round trips behind it, brings `loads` before a swarm of one."""
         begun = self._staging.scattered()
-        small = sum(load.cost_bytes for load in loads) <= ALONE_BYTES
-        small = small and not any(load.file.sha256 in begun for load in loads)
-        return small and self._company.is_alone and self._carrier.is_long()
+        if not self._carrier.is_long() or any(load.file.sha256 in begun for load in loads):
+            return False
+        return self._company.is_idle_for(sum(load.cost_bytes for load in loads))
 
     def _carry_differences(self, loads: Mapping[str, Load]) -> list[tuple[Load, ShuxiangError]]:
         """Bring `loads` as what differs from their older editions; return those that did not come so."""
@@ -191,6 +186,10 @@ class Delivery:
 
     def _carry_by_swarm(self, loads: Sequence[Load], waiting: dict[str, TreeFile]) -> None:
         """Bring `loads` by the swarm, and take out of `waiting` what came; the roads go on inside the rest."""
+        if self._is_sooner_by_road(loads):
+            if not self._for_swarm:
+                self._company.depart()
+            return
         self._carrier.admit_leftovers(waiting, self._door)
         self._shared |= {load.file.sha256 for load in loads if load.offer is not None}
 
@@ -211,6 +210,7 @@ class Delivery:
                 asked.update(file.sha256 for file in files)
                 self._company.fetch(
                     files,
+                    self._staging,
                     done,
                     self._tell,
                     web_seeds=self._carrier.http_trees(),

@@ -29,7 +29,7 @@ from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
 from sync.updating.carry import Carrier
 from sync.updating.loads import Held, Roads
-from sync.updating.neighbours import Neighbours
+from sync.updating.neighbours import Company, Neighbours
 from sync.updating.plan import Haul, plan_content
 from sync.updating.ways import Delivery
 
@@ -125,8 +125,9 @@ class Receiver:
         with Staging(self.store.blobs.staging) as staging:
             carrier = Carrier(addresses, staging, QUICK, None, hints=False)
             try:
+                company = Company(self.neighbours, self.store.library)
                 delivery = Delivery(
-                    carrier, staging, self.store.library, self.store.blobs, self.told.append, self.neighbours
+                    carrier, staging, self.store.library, self.store.blobs, self.told.append, company
                 )
                 try:
                     yield delivery, staging, carrier
