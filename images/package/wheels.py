@@ -69,3 +69,7 @@ def _take_out(site: Path) -> None:
         shutil.rmtree(site / name, ignore_errors=True)
     for about in site.glob("*.dist-info"):
         (about / "INSTALLER").write_text("dpkg\n")
+        # The commands named this build's scratch directory: neither they nor their sums stay.
+        lines = (about / "RECORD").read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith(("../", f"{about.name}/INSTALLER,"))]
+        (about / "RECORD").write_text("".join(kept), encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from importlib.metadata import distributions
@@ -172,12 +174,27 @@ def test_what_it_says_of_itself_is_right(package: Unpacked) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_checkout_gives_the_same_bytes(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    first = packed(Arch.amd64, tmp_path_factory)
-    again = build_package(REPOSITORY, Arch.amd64, tmp_path, version=None, step=lambda name: None)
-    assert again.sha256 == first.sha256
-    assert [path.name for path in tmp_path.iterdir()] == [again.path.name]
-    names = [member.name for member in first.members]
-    assert names == sorted(names)
+def test_the_same_checkout_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A copy: somebody may work in this checkout meanwhile.
+    source = tmp_path / "checkout"
+    for name in (*OWN, "docs"):
+        shutil.copytree(REPOSITORY / name, source / name)
+    for path in (
+        *REPOSITORY.glob("*.txt"),
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("*.toml"),
+        REPOSITORY / "LICENSE",
+    ):
+        shutil.copy(path, source)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    made = []
+    for umask, name in ((0o022, "first"), (0o077, "second")):
+        before = os.umask(umask)
+        try:
+            made.append(
+                build_package(source, Arch.amd64, tmp_path / name, version=None, step=lambda step: None)
+            )
+        finally:
+            os.umask(before)
+    assert made[0].sha256 == made[1].sha256
+    assert [path.name for path in (tmp_path / "second").iterdir()] == [made[1].path.name], "no scratch stays"
