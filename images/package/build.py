@@ -72,7 +72,7 @@ def build_package(source: Path, arch: Arch, output: Path, *, version: str | None
     with tempfile.TemporaryDirectory(prefix=".package-", dir=output) as scratch:
         work = Path(scratch)
         stage = work / "stage"
-        shutil.copytree(_HERE / "root", stage)
+        shutil.copytree(_HERE / "files", stage)
         step("wheels")
         lay_out(source / "requirements.txt", arch, stage / SITE, work)
         step("files")

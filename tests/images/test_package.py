@@ -22,7 +22,7 @@ from images.package.licences import copyright_file
 from images.package.target import Arch, foreign_code
 from images.package.wheels import pinned
 
-UNIT = REPOSITORY / "images/package/root/usr/lib/systemd/system/shuxiang.service"
+UNIT = REPOSITORY / "images/package/files/usr/lib/systemd/system/shuxiang.service"
 OURS = (
     "etc/shuxiang/", "usr/bin/shuxiang", "usr/lib/shuxiang/", "usr/lib/systemd/system/shuxiang.service",
     "usr/lib/sysusers.d/shuxiang.conf", "usr/lib/tmpfiles.d/shuxiang.conf", "usr/share/doc/shuxiang/",

@@ -24,9 +24,7 @@ def test_every_name_that_is_made_is_parsed(
     assert tree.parse(tree.catalog_path(sha256)) == tree.TreeName(kind="catalog", sha256=sha256)
     assert tree.parse(tree.pack_path(sha256)) == tree.TreeName(kind="pack", sha256=sha256)
     part = version % 9999 + 1
-    assert tree.parse(tree.part_path(sha256, part)) == tree.TreeName(
-        kind="part", sha256=sha256, version=part
-    )
+    assert tree.parse(tree.part_path(sha256, part)) == tree.TreeName(kind="part", sha256=sha256, version=part)
     for kind, path in (
         ("root", tree.root_path),
         ("snapshot", tree.snapshot_path),
