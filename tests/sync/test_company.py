@@ -1,0 +1,85 @@
+"""The company of a run is entered and left beside it, once, whatever happens in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from swarms import settings
+
+from catalog.errors import ConfigError, ShuxiangError
+from catalog.library import Library
+from sync.roads.collecting import Part
+from sync.roads.torrent import Swarm
+from sync.updating.neighbours import Company, Neighbours
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with Library.open(tmp_path / "library.db", create=True) as opened:
+        yield opened
+
+
+class Meeting:
+    """A swarm that nobody else is in; the check-in answers when it may, and what is told to the hub is kept."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.told: list[str] = []
+
+    def neighbours(self) -> Neighbours:
+        return Neighbours(
+            open=lambda: Swarm(settings()), meet=self._meet, leave=lambda: self.told.append("over")
+        )
+
+    def _meet(self, _: object) -> Part:
+        assert self.may_answer.wait(30)
+        self.told.append("here")
+        return Part(place=(0, 1))
+
+
+def test_it_is_entered_beside_the_run_and_left_once(library: Library) -> None:
+    meeting = Meeting()
+    company = Company(meeting.neighbours(), library)
+    company.approach()
+    assert meeting.told == []
+    meeting.may_answer.set()
+    assert company.join([]) and company.is_idle_for(1)
+    company.depart()
+    # Whoever is leaving is no company for what comes later.
+    assert not company.join([])
+    company.close()
+    company.close()
+    assert meeting.told == ["here", "over"]
+
+
+def test_a_run_that_ends_before_it_needs_anyone_still_takes_leave(library: Library) -> None:
+    meeting = Meeting()
+    company = Company(meeting.neighbours(), library)
+    company.approach()
+    meeting.may_answer.set()
+    company.close()
+    assert meeting.told == ["here", "over"]
+
+
+def test_what_keeps_it_out_is_said_once(library: Library) -> None:
+    def nowhere() -> Swarm:
+        raise ConfigError("E-TOOL", found="libtorrent")
+
+    told: list[str] = []
+    company = Company(
+        Neighbours(open=nowhere, meet=lambda _: Part(), leave=lambda: told.append("over")), library
+    )
+    warnings: list[ShuxiangError] = []
+    assert not company.join(warnings) and not company.join(warnings)
+    company.close()
+    assert [warning.code for warning in warnings] == ["E-TOOL"] and told == []
+
+
+def test_a_run_without_neighbours_asks_nobody(library: Library) -> None:
+    company = Company(None, library)
+    company.approach()
+    assert not company.join([])
+    company.close()
