@@ -158,6 +158,7 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
 def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Watched:
     """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
     from appliance.reach import reach_of
+    from sync.children import note_child
     from sync.serve import held_tree
     from webui.app import create_box_app
 
@@ -178,7 +179,13 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         blobs=box.directory / "blobs",
         reach=lambda: reach_of(box.local),
     )
-    tree = held_tree(box.trust, box.blobs.path, _Holds(box), box.directory / "parcels")
+    tree = held_tree(
+        box.trust,
+        box.blobs.path,
+        _Holds(box),
+        box.directory / "parcels",
+        asked=lambda box_id: note_child(box.local, box_id),
+    )
     finder = Finder(box.library, box.index)
     # The first search of a lesson should not pay for opening the index.
     warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))

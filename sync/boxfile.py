@@ -21,12 +21,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from catalog.durable import make_directory, storage, write_file
-from catalog.errors import ConfigError, ContentError, ShuxiangError
+from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from catalog.local import Local
 from catalog.manifest import is_bundle_id
 from catalog.resource import canonical_json
 from catalog.scope import Scope
 from sync import tree
+from sync.children import CHILDREN, children
 from sync.line.policy_layers import Layer, read_layer
 from sync.roads import Road
 from sync.roads.http import HttpRoad, SmallFile
@@ -192,6 +193,55 @@ def take(road: Road, local: Local, *, box_id: str, box_key: str, now: datetime) 
     return None
 
 
+def pass_on(road: Road, local: Local, trust: Path, *, box_key: str) -> list[ShuxiangError]:
+    """Fetch over `road` the own files of the boxes that sync from this one, and keep them below `trust` for them.
+
+    Each box judges its file by itself; here it is checked only so far that no older or foreign one is passed on. What
+    was refused is returned. Raises `RoadError` where the road itself fails.
+    """
+    refused: list[ShuxiangError] = []
+    known = found = children(local)
+    for box_id, tags in known.items():
+        path = tree.box_path(box_id)
+        place = trust / path
+        try:
+            data, tag = _fetch(road, path, tags.get(road.address, ""))
+            if data is None:
+                continue
+            came = verify(data, box_key=box_key, box_id=box_id, where=road.address + path)
+            here = _signed_at(place, box_key, box_id)
+            if here is None or came.version >= here.version:
+                _put(place, data)
+                found = found | {box_id: {road.address: tag}}
+        except ContentError as error:
+            refused.append(error)
+        except RoadError as error:
+            if error.code != "E-ROAD-MISSING":
+                raise
+            if not place.exists():
+                found = {one: kept for one, kept in found.items() if one != box_id}
+    if found != known:
+        local.put(CHILDREN, found)
+    return refused
+
+
+def _signed_at(path: Path, box_key: str, box_id: str) -> Assignment | None:
+    """Return what the file at `path` assigns; None where there is none, or one under a key that is ours no more."""
+    try:
+        return verify(path.read_bytes(), box_key=box_key, box_id=box_id, where=path)
+    except (FileNotFoundError, ContentError):
+        return None
+
+
+def _put(path: Path, data: bytes) -> None:
+    def write() -> None:
+        make_directory(path.parent)
+        path.parent.chmod(0o755)
+        write_file(path, data)
+
+    storage(write, path)
+
+
 def _apply_scope(local: Local, assignment: Assignment) -> None:
     """Let the pages narrow to the assigned scope, unless the school has set its own."""
     if assignment.scope is None:
@@ -220,15 +270,7 @@ def _fetch(road: Road, path: str, tag: str) -> tuple[bytes | None, str]:
 
 def assigned(public: Path, box_id: str, keys: HubKeys) -> Assignment | None:
     """Return what the tree `public` assigns to the box now; None where nothing, or under a key that is ours no more."""
-    path = public / tree.box_path(box_id)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return verify(data, box_key=keys.box_key, box_id=box_id, where=path)
-    except ContentError:
-        return None
+    return _signed_at(public / tree.box_path(box_id), keys.box_key, box_id)
 
 
 def assign(public: Path, keys: HubKeys, assignment: Assignment, local: Local) -> None:
@@ -236,13 +278,7 @@ def assign(public: Path, keys: HubKeys, assignment: Assignment, local: Local) ->
     path = public / tree.box_path(assignment.box)
     # First, so that no cut and no lost tree ever gives a number twice.
     local.put(NEWEST_BOX_FILE, max(assignment.version, int(local.get(NEWEST_BOX_FILE) or 0)))
-
-    def write() -> None:
-        make_directory(path.parent)
-        path.parent.chmod(0o755)
-        write_file(path, sign(assignment, keys))
-
-    storage(write, path)
+    _put(path, sign(assignment, keys))
 
 
 def next_version(public: Path, box_id: str, local: Local) -> int:

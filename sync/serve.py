@@ -32,17 +32,24 @@ def published_tree(public: Path) -> WSGIApplication:
 
 
 def held_tree(
-    trust: Path, blob_path: Callable[[str], Path], holds: Callable[[str], bool], parcels: Path
+    trust: Path,
+    blob_path: Callable[[str], Path],
+    holds: Callable[[str], bool],
+    parcels: Path,
+    asked: Callable[[str], None] = lambda _: None,
 ) -> WSGIApplication:
     """Return the application for a box: accepted metadata below `trust`, the blobs that `holds` knows, and what lies
     in `parcels`: packs, patches and torrent files that the box has used (`sync.parcels.kept`).
 
-    `holds` answers whether the library has a row for a hash: a file without one may be a leftover of a cut.
+    `holds` answers whether the library has a row for a hash: a file without one may be a leftover of a cut. `asked`
+    is told the id of a box whose own file was asked for.
     """
 
     def locate(path: str, name: TreeName) -> Path | None:
-        if name.kind in ("roads", "box"):
+        if name.kind == "roads":
             return None
+        if name.kind == "box" and name.id is not None:
+            asked(name.id)
         if name.kind != "blob":
             return trust / path
         assert name.sha256 is not None

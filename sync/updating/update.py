@@ -189,7 +189,8 @@ class Update:
         return Polling(road, self._trust, self._local, beside=own, after=hints, on_news=catalogue.load_ahead)
 
     def _take_own_file(self, carrier: Carrier, head: AcceptedHead, now: datetime) -> None:
-        """Take what the hub assigns to this box from the sources that are open; a refusal is a warning."""
+        """Take what the hub assigns to this box, and to those that sync from it, from the sources that are open; a refusal
+        is a warning."""
         box_id = self._settings.box_id
         for source in carrier.sources:
             if not box_id or source.opened is None or source.failure is not None:
@@ -197,6 +198,9 @@ class Update:
             try:
                 refused = boxfile.take(
                     source.opened, self._local, box_id=box_id, box_key=head.release.box_key, now=now
+                )
+                self._warnings += boxfile.pass_on(
+                    source.opened, self._local, self._trust, box_key=head.release.box_key
                 )
             except RoadError as error:
                 refused = error
