@@ -111,7 +111,9 @@ def test_a_link_or_a_pipe_is_not_followed(hub: http.client.HTTPConnection, publi
     assert get(hub, "/" + tree.blob_path("e" * 64))[0] == 404
 
 
-def test_a_box_gives_only_verified_blobs_and_no_boxes_file(public: Path, tmp_path: Path) -> None:
+def test_a_box_gives_only_verified_blobs_and_is_told_whose_file_is_asked_for(
+    public: Path, tmp_path: Path
+) -> None:
     with Store(tmp_path / "box") as store:
         blob = store.add(b"a lesson")
         stray = store.blobs.path(sha256(b"stray"))
@@ -122,9 +124,12 @@ def test_a_box_gives_only_verified_blobs_and_no_boxes_file(public: Path, tmp_pat
             with store.library.reading() as reader:
                 return reader.has(digest)
 
-        with served(held_tree(public, store.blobs.path, holds, tmp_path / "parcels")) as box:
+        asked: list[str] = []
+        held = held_tree(public, store.blobs.path, holds, tmp_path / "parcels", asked.append)
+        with served(held) as box:
             assert get(box, "/" + tree.TIMESTAMP)[0] == 200
             assert get(box, "/" + tree.blob_path(blob.sha256))[2] == b"a lesson"
             assert get(box, "/" + tree.blob_path(sha256(b"stray")))[0] == 404
-            assert get(box, "/" + tree.box_path("a" * 32))[0] == 404
+            assert get(box, "/" + tree.box_path("b" * 32))[0] == 404
+            assert asked == ["b" * 32]
             assert get(box, "/" + tree.ROADS)[0] == 404
