@@ -121,6 +121,9 @@ FIELDS: tuple[Field, ...] = (
 BY_PATH: Mapping[str, Field] = MappingProxyType({field.path: field for field in FIELDS})
 _TABLE_OF = {fold(word): table for table, labels in TABLES.items() for word in (table, *labels)}
 _KEY_OF = {(field.table, fold(word)): field for field in FIELDS for word in (field.key, *field.labels)}
+_KEYS = frozenset(word for _, word in _KEY_OF)
+HIDDEN = "…"
+"""Stands for a word that is none of ours: it may be a password that slipped to where a key belongs."""
 
 
 def table_of(word: str) -> str | None:
@@ -131,3 +134,13 @@ def table_of(word: str) -> str | None:
 def field_of(table: str, word: str) -> Field | None:
     """Return the field that `word` names in `table`; None where it is none of ours."""
     return _KEY_OF.get((table, fold(word)))
+
+
+def is_key(word: str) -> bool:
+    """Return whether `word` names a field of any table."""
+    return fold(word) in _KEYS
+
+
+def shown(*words: str) -> str:
+    """Return `table.key` as a finding may print it: each word that is none of ours is hidden."""
+    return ".".join(word if is_key(word) or table_of(word) else HIDDEN for word in words)

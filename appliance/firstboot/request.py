@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from appliance.firstboot import values
-from appliance.firstboot.fields import BOX, EDITIONS, FIELDS, TABLES, Field, field_of, table_of
+from appliance.firstboot.fields import BOX, EDITIONS, FIELDS, TABLES, Field, field_of, shown, table_of
 from appliance.firstboot.statements import Statement, read_statements
 from appliance.firstboot.textfile import read_text
 from catalog.errors import ConfigError, ShuxiangError
@@ -93,7 +93,7 @@ def read_request(data: bytes, beside: Beside = lambda _: None) -> Reading:
 
 def _is_cut(text: str, findings: list[Finding]) -> bool:
     """Return whether the text ends before its end: its last line is wrong and has no end, or the last words lack."""
-    if BEGIN in text[:200] and END not in text[-400:]:
+    if BEGIN in text[:200] and END not in text:
         return True
     last = text.count("\n") + 1
     return not text.endswith("\n") and any(
@@ -152,7 +152,7 @@ class _Sorter:
                 _, rule = self._rules.setdefault(number, (statement.line, {}))
                 rule[statement.key] = statement.source if statement.bare else statement.value
                 return None
-        header = ".".join(part.partition("#")[0] for part in statement.table)
+        header = shown(*(part.partition("#")[0] for part in statement.table))
         expected = ", ".join(f"[{name}]" for name in TABLES)
         self._note("E-PRESEED-KEY", statement, found=f"[{header}]", expected=expected)
         return None
@@ -170,11 +170,11 @@ class _Sorter:
         """Return the value of a statement as the field's kind."""
         value = statement.value
         if found.kind is str:
-            shown = "" if found.secret else statement.source[:40]
+            source = "" if found.secret else statement.source[:40]
             if isinstance(value, list | dict | bool):
-                raise values.wrong("E-PRESEED-TYPE", '"…"', shown)
+                raise values.wrong("E-PRESEED-TYPE", '"…"', source)
             if not isinstance(value, str) or statement.bare:
-                self._note("E-PRESEED-QUOTES", statement, level=WARNING, found=shown)
+                self._note("E-PRESEED-QUOTES", statement, level=WARNING, found=source)
                 return statement.source
             return value
         if found.kind is bool:
@@ -298,7 +298,7 @@ class _Sorter:
         expected: object = "",
         found: object = "",
     ) -> None:
-        column = ".".join([*(part.partition("#")[0] for part in statement.table), statement.key])
+        column = shown(*(part.partition("#")[0] for part in statement.table), statement.key)
         self.findings.append(
             Finding(
                 code=code, level=level, row=statement.line, column=column, expected=str(expected),

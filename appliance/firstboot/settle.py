@@ -25,7 +25,7 @@ from webui.accounts import is_set, set_password
 FIRSTBOOT = "firstboot"
 """Setting of `local.db`: `{request, settings, cleaned, applied, id}` of the last request that was applied."""
 RESULT = "firstboot_result"
-"""Setting of `local.db`: `{at, fine, zh, en}`, what became of the last request, for the admin page."""
+"""Setting of `local.db`: `{at, fine, request, words}` as `Result.to_json` writes it, for the admin page."""
 SCHOOL_CODE = "school_code"
 LOOK_NEEDS = ("encodings.utf_8_sig", "decimal", "sqlite_utils", "sync.trust.identity")
 SETTLE_NEEDS = (*LOOK_NEEDS, "appliance.hub", "appliance.identity", "sync.trust.pinned", "werkzeug.security")

@@ -1,8 +1,9 @@
 """The statements of a `shuxiang.toml`: TOML as people who know no TOML write it, each line by itself.
 
 Chinese quotes, commas, brackets, equals signs and spaces outside strings count as their ASCII forms, keys may be
-Chinese. Invariants: a wrong line never hides the next one; every character of a string stays as it was typed; every
-statement knows its line and where its value stands in the text.
+Chinese, and a colon behind a known key is an equals sign. Invariants: a wrong line never hides the next one; every
+character of a string stays as it was typed; every statement knows its line and where its value stands in the text; no
+finding repeats a word that is not of our own table, since it may be a password.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.firstboot.fields import is_key, shown, table_of
 from catalog.ingest.findings import WARNING, Finding
 
 DOUBLE, SINGLE = '"“”„＂', "'‘’＇"
 _PLAIN = {"、": ",", "，": ",", "【": "[", "】": "]", "〔": "[", "〕": "]", "　": " ", "\u00a0": " ", "\u200b": " ", "\ufeff": " "}  # fmt: skip
 _CODE, _STRING, _COMMENT = 0, 1, 2
 _HEADER = re.compile(r"(\[\[?)\s*([^\[\]=,]+?)\s*(\]\]?)")
-_SHOWN = 30
+_ASSIGNED = re.compile(r"([^\s=:,\[\]{}\"']+)\s*[=:]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,8 @@ class _Reader:
             plain = _plain(char)
             if plain != char:
                 self.plain[place] = plain
-                if plain != " ":
+                # Letters and figures may be a password without quotes.
+                if plain != " " and not plain.isalnum():
                     self._note(line, char)
             place += 1
 
@@ -168,19 +171,19 @@ class _Reader:
             part.strip().strip("\"'") for part in self._slice(self.lines[number - 1][0], equals).split(".")
         ]
         if self._open_lines & set(range(number, last + 1)):
-            self._wrong("E-PRESEED-VALUE", number, column=key, expected='"…"')
+            self._wrong("E-PRESEED-VALUE", number, column=shown(key), expected='"…"')
             return None
         if not source or not whole:
-            self._wrong("E-PRESEED-VALUE", number, column=key, expected="]" if source else '"…"')
+            self._wrong("E-PRESEED-VALUE", number, column=shown(key), expected="]" if source else '"…"')
             return None
         try:
             value = tomllib.loads(f"v = {self._slice(begin, end)}\n")["v"]
             bare = False
         except (ValueError, RecursionError):
-            if any(self.marks[begin:end]) or source[0] in "[{":
+            if any(self.marks[begin:end]) or source[0] in "[{" or self._holds_key(begin, end):
                 # A value may be a password: what stands there is not repeated.
                 self._wrong(
-                    "E-PRESEED-VALUE", number, column=key, expected="'…'" if "\\" in source else '"…"'
+                    "E-PRESEED-VALUE", number, column=shown(key), expected="'…'" if "\\" in source else '"…"'
                 )
                 return None
             value, bare = source, True
@@ -214,9 +217,22 @@ class _Reader:
         return begin, end
 
     def _equals(self, number: int) -> int | None:
+        """Return where the equals sign of a line stands, or the colon that a known key has in its place."""
         begin, end = self.lines[number - 1]
-        places = (at for at in range(begin, end) if self.plain[at] == "=" and self.marks[at] == _CODE)
-        return next(places, None)
+        for at in range(begin, end):
+            if self.marks[at] != _CODE:
+                continue
+            if self.plain[at] == "=":
+                return at
+            if self.plain[at] == ":" and is_key(
+                self._slice(begin, at).rpartition(".")[2].strip().strip("\"'")
+            ):
+                return at
+        return None
+
+    def _holds_key(self, begin: int, end: int) -> bool:
+        """Return whether a value without quotes goes on with another key: two lines that became one."""
+        return any(is_key(found[1]) for found in _ASSIGNED.finditer(self._slice(begin, end)))
 
     def _code(self, number: int) -> str:
         return self._slice(*self.lines[number - 1])
@@ -231,8 +247,9 @@ class _Reader:
 
 
 def _beginning(code: str) -> str:
-    """Return the first word of a line that is none: the rest may be a password."""
-    return re.split("[\\s\"'=]", code, maxsplit=1)[0][:_SHOWN]
+    """Return the first word of a line that is none, where it is one of ours: all else may be a password."""
+    found = re.match(r"\[*\s*([\w-]+)", code)
+    return found[1] if found and (is_key(found[1]) or table_of(found[1])) else ""
 
 
 def _plain(char: str) -> str:

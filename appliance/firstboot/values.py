@@ -249,7 +249,7 @@ def _edition_table(given: dict[str, Any]) -> dict[str, Any]:
             else:
                 rule[key] = code
         else:
-            raise wrong("E-PRESEED-TYPE", ", ".join((*fields, "textbook_year")), typed)
+            raise wrong("E-PRESEED-TYPE", ", ".join((*fields, "textbook_year")))
     return _whole(rule, rest, str(given))
 
 

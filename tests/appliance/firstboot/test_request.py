@@ -152,6 +152,49 @@ parents = "no address"
     assert "admin_password" in unknown[1].expected, "a key below the wrong head is told its place"
 
 
+def test_a_colon_behind_a_known_key_is_an_equals_sign() -> None:
+    reading = read(
+        WHOLE.replace("admin_password =", "管理密码：")
+        .replace("url =", "url:")
+        .replace('name = "石桥教学点"', "名称：石桥")
+        + "[wifi]\nssid = “s:1”\npassword：geheim:=2026\n"
+    )
+    assert reading.request is not None, reading.findings
+    assert reading.request.passwords == {"admin_password": "correct horse", "wifi.password": "geheim:=2026"}
+    assert (reading.request.name, reading.request.settings["wifi.ssid"]) == ("石桥", "s:1")
+    assert reading.request.settings["hub.url"] == "http://192.168.1.10:8088"
+
+
+def test_no_finding_repeats_what_may_be_a_password() -> None:
+    """Whatever a person slips with: a colon, a line's end, quotes, a space."""
+    secret = "geheim2026"
+    for line in (
+        f"admin_password：{secret}",
+        f"admin_password:{secret}",
+        f"admin_pasword：{secret}",
+        f"admin_pasword：{secret}=1",
+        f"admin_password，{secret}",
+        f"admin_password =\n{secret}",
+        f"admin_password =\n{secret}==",
+        f'admin_password =\n{secret} = "',
+        f'admin_password\n"{secret}"',
+        f"admin_password\n[{secret}]\na = 1",
+        f"admin_password\n[wifi.{secret}]\na = 1",
+        f"admin_password\n[{secret}",
+        f"school_code = 12 admin_password = {secret}",
+        f"role = box 管理密码：{secret}",
+        f"[[scope.editions]]\n{secret} = 1",
+        f"密码 {secret}",
+    ):
+        for reading in (read(f"{WHOLE}{line}\n"), read(f"{line}\n{WHOLE}")):
+            told = " ".join(one.line(language) for one in reading.findings for language in ("zh-CN", "en"))
+            assert secret not in told, (line, told)
+    told = read("admin_password = ｇｅｈｅｉｍ２０２６，\n").findings
+    assert all("ｇ" not in one.line() and "２" not in one.line() for one in told)
+    [wrong] = [one for one in read("管理密码 geheim\n").findings if one.code == "E-PRESEED-LINE"]
+    assert wrong.found == "管理密码", "a word of our own is shown"
+
+
 def test_no_finding_repeats_a_password() -> None:
     secret = "S3cretWord"
     for line in (f'password = "{secret}', f"password {secret}", f'password = "{secret}" x', f"password = [{secret}", f'password = ["{secret}"]', f"password = {secret}€", f'pass word = "{secret}'):  # fmt: skip
@@ -173,6 +216,13 @@ def test_a_file_that_was_cut_off_is_known(encoding: str) -> None:
         # A filesystem that lost the last clusters leaves zeros.
         assert read_request(data[:size] + bytes(len(data) - size)).request is None, size
     assert "E-PRESEED-CUT" in {one.code for one in read_request(data[: len(data) // 2]).findings}
+    # What a person wrote behind the last line does not cut it.
+    assert (
+        read_request(
+            data + "# 乡中心校王老师调整\r\n".encode(encoding).removeprefix(b"\xff\xfe") * 60
+        ).request
+        is not None
+    )
 
 
 def test_a_last_line_without_end_is_no_cut_where_it_is_whole() -> None:
