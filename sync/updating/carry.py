@@ -118,7 +118,8 @@ class Carrier:
         self.sources = [Source(address, settings, local) for address in dict.fromkeys(addresses)]
         self.at = ""
         """The kind of road that files are coming over now."""
-        self._hints_read = not hints
+        self._unread = list(self.sources) if hints else []
+        """The sources whose hints were not read yet; hints of hints are not followed."""
 
     def bring(self, files: Iterable[TreeFile], door: Door, progress: Callable[[int], None]) -> Brought:
         """Bring `files` through `door`, first those that an earlier run left whole.
@@ -136,12 +137,12 @@ class Carrier:
         return self._bring(waiting, self._that_compare(), door, progress)
 
     def compares(self) -> bool:
-        """Return whether a source has a road that sends differences, as far as can be told before it is asked."""
+        """Return whether a source has a road that sends differences, as far as the open roads can tell."""
         return rsync.is_installed() and bool(self._that_compare())
 
     def _that_compare(self) -> list[Source]:
-        if not self._hints_read:
-            self._add_hints()
+        # To open the others is for who needs them: a dead one would cost each run its whole patience.
+        self._add_hints([source for source in self._unread if source.opened is not None])
         return [one for one in self.sources if one.failure is None and one.scheme == RsyncRoad.name]
 
     def _bring(
@@ -233,17 +234,17 @@ class Carrier:
         position = 0
         while waiting:
             if position == len(self.sources):
-                if self._hints_read:
+                if not self._unread:
                     return
-                self._add_hints()
+                self._add_hints(tuple(self._unread))
                 continue
             yield self.sources[position]
             position += 1
 
-    def _add_hints(self) -> None:
-        self._hints_read = True
+    def _add_hints(self, sources: Iterable[Source]) -> None:
         known = {source.address for source in self.sources}
-        for source in tuple(self.sources):
+        for source in sources:
+            self._unread.remove(source)
             try:
                 data = source.road().read(tree.ROADS, MAX_HINT_BYTES) if source.failure is None else b""
             except (RoadError, ContentError, ConfigError):
@@ -279,9 +280,21 @@ def read_hints(data: bytes, *, host: str | None) -> list[str]:
             continue
         name = f"[{host}]" if host and ":" in host else host
         place = address.replace("{host}", name or "")
-        if place.partition("://")[0] in _HINT_SCHEMES:
+        if _leads_somewhere(place):
             found.append(place)
     return found[:MAX_HINTS]
+
+
+def _leads_somewhere(address: str) -> bool:
+    """Return whether a road can be asked for `address` at all: a scheme, a host, and a port if any, each well formed."""
+    if address.partition("://")[0] not in _HINT_SCHEMES or not address.isprintable():
+        return False
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")
+        return bool(host) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def worst(errors: Iterable[ShuxiangError]) -> ShuxiangError | None:
