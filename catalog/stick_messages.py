@@ -19,12 +19,26 @@ STICKS: dict[str, Message] = {
         "先用这个盘同步本机，或换一个盘",
         "sync this machine from it first, or use another disk",
     ),
+    "E-STICK-LINK": Message(
+        14,
+        "盘上该是文件夹或文件的位置，是链接或别的东西；什么也没写",
+        "a link, or something strange, stands where a folder or file of ours should: nothing was written",
+        "看看这个位置是什么，移走它，或换一个盘",
+        "look at what is there and move it away, or use another disk",
+    ),
     "E-STICK-PACK": Message(
         14,
         "盘上的一个包损坏",
         "a pack on the disk is damaged",
         "在县中心或上级书箱再导出一次",
         "export to it once more",
+    ),
+    "E-STICK-ACCESS": Message(
+        25,
+        "没有写这个盘的权限",
+        "this disk may not be written",
+        "FAT、exFAT、NTFS 盘：卸下后用 mount -o uid=shuxiang,gid=shuxiang 重新挂载；ext4 盘：chown shuxiang 目录",
+        "FAT, exFAT, NTFS: mount it anew with -o uid=shuxiang,gid=shuxiang; ext4: chown shuxiang DIR",
     ),
     "E-STICK-BAD": Message(
         26,

@@ -17,6 +17,7 @@ from catalog.progress import OnProgress, silent
 from sync import boxfile, tree
 from sync.exporting.run import Export, ExportResult
 from sync.exporting.stock import stock_of_box, stock_of_hub
+from sync.roads.stick import read_bounded
 from sync.trust.heads import current_head
 from sync.trust.keys import HubKeys
 
@@ -37,15 +38,16 @@ def export(
 ) -> ExportResult:
     """Write what a box holds into `directory` (made where missing); running it again adds what is new.
 
-    `bundles`: only these. `box_id`: what the stick says that this box is assigned (a hub put its file there): all where
-    nothing is said. Raises `RoadError` E-NO-TREE where this box has accepted nothing yet, E-PULLED, `ConfigError`
+    `bundles`: only these. `box_id`: what the stick says that this box is assigned (a hub put its file there): `bundles`,
+    else all, where nothing is said. Raises `RoadError` E-NO-TREE where this box has accepted nothing yet, E-PULLED, `ConfigError`
     E-BUNDLE, `ContentError` E-STICK-OTHER, E-STICK-NEWER, `StorageError` E-DISK-FULL before anything is written where
     it does not fit, E-DAMAGED where a file of ours, E-STICK-BAD where what the stick gives back is not whole.
     """
     chosen = frozenset(bundles) or None
     if box_id is not None:
         assigned = _assigned_on(directory, trust, box_id)
-        chosen = None if assigned is None else frozenset(assigned) | (chosen or frozenset())
+        if assigned is not None:
+            chosen = None if assigned.bundles is None else assigned.bundles | (chosen or frozenset())
     with library.reading() as reader:
         stock = stock_of_box(reader, blobs, trust, chosen)
         return Export(stock, directory, progress).run()
@@ -82,14 +84,14 @@ def export_published(
         return Export(stock, directory, progress, boxes=boxes).run()
 
 
-def _assigned_on(directory: Path, trust: Path, box_id: str) -> frozenset[str] | None:
-    """Return the bundles that the box's own file on the stick assigns; None for all, or where there is none of use."""
+def _assigned_on(directory: Path, trust: Path, box_id: str) -> boxfile.Assignment | None:
+    """Return what the box's own file on the stick assigns; None where there is none of use."""
     path = directory / tree.box_path(box_id)
     head = current_head(trust)
-    if head is None or not path.is_file():
+    data = storage(lambda: read_bounded(path, boxfile.MAX_BYTES), path)
+    if head is None or data is None:
         return None
-    data = storage(path.read_bytes, path)
     try:
-        return boxfile.verify(data, box_key=head.release.box_key, box_id=box_id, where=path).bundles
+        return boxfile.verify(data, box_key=head.release.box_key, box_id=box_id, where=path)
     except ContentError:
         return None

@@ -15,13 +15,11 @@ from catalog.blobs import Blob, hash_file
 from catalog.durable import TEMPORARY_SUFFIX
 from catalog.errors import ContentError
 from sync import tree
+from sync.exporting.ground import SIGNED_FOLDERS
 from sync.exporting.stock import Item, Stock
 from sync.exporting.units import Tell, same_blob
 from sync.formats.stickpack import SMALL_BYTES, Member
 from sync.roads.stick import StickPacks, pack_files, parts_of_blob, read_index
-from sync.trust.heads import CurrentHead, current_head
-
-_FOLDERS = ("metadata", "targets", "targets/bundles", "boxes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +109,6 @@ class Inventory:
             yield path, path.stat().st_size, "" if "." in name else name
 
 
-def head_of(root: Path) -> CurrentHead | None:
-    """Return the head that the stick says it has; None where it has none that can be read."""
-    try:
-        return current_head(root)
-    except ContentError:
-        return None
-
-
 def _pack_is_whole(path: Path, members: list[Member], tell: Tell) -> bool:
     with path.open("rb") as stream:
         stream.seek(members[0].offset)
@@ -147,7 +137,7 @@ def _leftovers(root: Path) -> list[Path]:
     """Return what a cut left of files that are replaced in one step."""
     return [
         path
-        for folder in _FOLDERS
+        for folder in SIGNED_FOLDERS
         if (root / folder).is_dir()
         for path in (root / folder).iterdir()
         if path.name.startswith(".") and TEMPORARY_SUFFIX in path.name

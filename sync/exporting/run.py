@@ -9,7 +9,6 @@ all that is there is read again before it counts. Sticks are often FAT: no links
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,20 @@ from catalog.errors import ContentError, RoadError, ShuxiangError, StorageError
 from catalog.progress import OnProgress, Progress, Speed
 from sync import tree
 from sync.exporting.disk import SPARE_BYTES, Disk
-from sync.exporting.inventory import Inventory, Sweep, head_of
+from sync.exporting.ground import (
+    check_ground,
+    fingerprint,
+    foreign_owner,
+    head_of,
+    own_bytes,
+    write_plain,
+)
+from sync.exporting.inventory import Inventory, Sweep
 from sync.exporting.proof import Proof
 from sync.exporting.stock import Item, Stock
 from sync.exporting.units import MOST_FILE_BYTES, Unit, source_is_whole, units_of
 from sync.formats.stickpack import SMALL_BYTES
+from sync.roads.stick import read_bounded
 from sync.trust.heads import prune
 
 _MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断，请再导出一次。\r\nAn export is under way, or was cut off: export again.\r\n"
@@ -71,7 +79,7 @@ class Export:
     def run(self) -> ExportResult:
         """Bring the stick to the state of the stock.
 
-        Raises `ContentError` E-STICK-OTHER, E-STICK-NEWER; `StorageError` E-DISK-FULL before anything is written,
+        Raises `ContentError` E-STICK-OTHER, E-STICK-NEWER, E-STICK-LINK; `StorageError` E-STICK-ACCESS, E-DISK-FULL before anything is written,
         E-DAMAGED where a file of ours, E-STICK-BAD where what the stick gives back is not whole; `RoadError` E-PULLED.
         """
         disk: Disk | None = None
@@ -89,12 +97,19 @@ class Export:
             raise durable.storage_error(error, error.filename or self._root) from error
 
     def _run(self, disk: Disk) -> ExportResult:
-        self._check_owner()
-        there = head_of(self._root)
+        check_ground(self._root)
+        own = own_bytes(self._stock.tree / tree.PINNED_ROOT)
+        if (owner := foreign_owner(self._root, own)) is not None:
+            raise ContentError("E-STICK-OTHER", where=self._root, expected=fingerprint(own), found=owner)
+        there = head_of(self._root, own)
         head = self._stock.head
-        if there is not None and there.release.number > head.release.number:
+        same = there is not None and there.names_the_same(head.head)
+        # A hub that was restored from a backup counts its releases again: its timestamps tell.
+        if there is not None and (
+            there.release > head.release.number or (not same and there.timestamp > head.timestamp)
+        ):
             raise ContentError(
-                "E-STICK-NEWER", where=self._root, expected=head.release.number, found=there.release.number
+                "E-STICK-NEWER", where=self._root, expected=head.release.number, found=there.release
             )
         inventory = Inventory(self._root)
         marker = self._root / tree.EXPORTING
@@ -102,7 +117,7 @@ class Export:
         if cut:
             self._check(inventory)
         sweep = Sweep()
-        if cut or there is None or there.head != head.head:
+        if cut or not same:
             sweep = inventory.sweep_of(self._stock)
         missing = self._missing(inventory, sweep)
         units = list(units_of(missing, self._most_file_bytes))
@@ -113,7 +128,7 @@ class Export:
         if first and not self._fits(disk, units, sum(path.stat().st_size for path in files)):
             raise self._full(disk, units)
         # Whatever there is of it says enough.
-        marker.write_bytes(_MARKER_TEXT.encode())
+        write_plain(marker, _MARKER_TEXT.encode())
         durable.sync_all([marker, self._root])
         self._began = True
         swept_bytes = _remove(files) if first else 0
@@ -136,18 +151,6 @@ class Export:
         )
 
     # -- what is there ---------------------------------------------------------------------------------------------
-
-    def _check_owner(self) -> None:
-        """Refuse a stick that carries another hub's tree."""
-        try:
-            found = (self._root / tree.PINNED_ROOT).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        own = (self._stock.tree / tree.PINNED_ROOT).read_bytes()
-        if found != own and found:
-            raise ContentError(
-                "E-STICK-OTHER", where=self._root, expected=_fingerprint(own), found=_fingerprint(found)
-            )
 
     def _check(self, inventory: Inventory) -> None:
         """Read what a cut export left."""
@@ -254,7 +257,7 @@ class Export:
         place = self._root / path
         durable.make_directory(place.parent)
         part = place.with_name(f".{place.name}{durable.TEMPORARY_SUFFIX}export")
-        part.write_bytes(data)
+        write_plain(part, data)
         durable.publish_file(part, place)
         self._written_bytes += len(data)
 
@@ -263,7 +266,7 @@ class Export:
     def _write_boxes(self) -> None:
         for box_id in self._boxes:
             path = tree.box_path(box_id)
-            self._put(path, (self._stock.tree / path).read_bytes())
+            self._put(path, own_bytes(self._stock.tree / path))
 
     def _head_files(self) -> list[tuple[str, Path]]:
         """Return the files of the head, manifests first, and where they stand here; one form of each is enough."""
@@ -281,14 +284,15 @@ class Export:
         files = self._head_files()
         for path, source in files:
             place = self._root / path
-            data = source.read_bytes()
-            if not place.exists() or place.read_bytes() != data:
+            data = own_bytes(source)
+            if read_bounded(place, len(data)) != data:
                 self._put(path, data)
         places = [self._root / path for path, _ in files]
         disk.settle(places[-1])
         disk.forget(places)
         for place, (_, source) in zip(places, files, strict=True):
-            if not place.exists() or place.read_bytes() != source.read_bytes():
+            data = own_bytes(source)
+            if read_bounded(place, len(data)) != data:
                 raise StorageError("E-STICK-BAD", where=place, found=f"{self._written_bytes:,} B")
 
 
@@ -348,7 +352,3 @@ def _remove(paths: Iterable[Path]) -> int:
             continue
         removed += length
     return removed
-
-
-def _fingerprint(root: bytes) -> str:
-    return hashlib.sha256(root).hexdigest()

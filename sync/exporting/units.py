@@ -176,7 +176,8 @@ def _write(
     """Write the file at `place`; return how many bytes of it were not there yet."""
     place.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    target = os.open(place, flags, 0o644)
     try:
         there = os.fstat(target).st_size
         # The last block of a cut copy may be holes; anything longer is not ours.

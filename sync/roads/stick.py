@@ -93,13 +93,35 @@ def pack_files(root: Path) -> list[Path]:
     return [root / tree.PACKS / name for name in found[:MAX_PACKS]]
 
 
+def open_regular(path: Path) -> int | None:
+    """Return `path` opened for reading; None where it is no regular file, which might never end. Raises `OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    return None
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes | None:
+    """Return the bytes of the regular file at `path`; None where there is none, or a longer one. Raises `OSError`."""
+    try:
+        handle = open_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if handle is None:
+        return None
+    with os.fdopen(handle, "rb") as stream:
+        data = stream.read(max_bytes + 1) if os.fstat(handle).st_size <= max_bytes else None
+    return data if data is not None and len(data) <= max_bytes else None
+
+
 def read_index(path: Path) -> list[Member]:
     """Return the members of the pack at `path`; raise `ContentError` E-STICK-PACK, `OSError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    handle = open_regular(path)
+    if handle is None:
+        raise ContentError("E-STICK-PACK", where=path, expected="file")
     try:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise ContentError("E-STICK-PACK", where=path, expected="file")
         start = os.pread(handle, START_BYTES, 0)
         head = os.pread(handle, stickpack.head_bytes(start, path), 0)
     finally:
@@ -128,7 +150,9 @@ __all__ = [
     "SMALL_BYTES",
     "Piece",
     "StickPacks",
+    "open_regular",
     "pack_files",
     "parts_of_blob",
+    "read_bounded",
     "read_index",
 ]
