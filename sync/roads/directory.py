@@ -191,6 +191,8 @@ class DirectoryRoad:
                 handles += [self._open(str(piece.path.relative_to(self._root))) for piece in pieces]
             else:
                 size_bytes = os.fstat(handles[0]).st_size
+                if size_bytes < file.size_bytes and self.cut:
+                    raise RoadError("E-STICK-CUT", where=self._root, expected=file.path)
                 if size_bytes != file.size_bytes:
                     raise ContentError("E-SIZE", where=file.path, expected=file.size_bytes, found=size_bytes)
             yield _Source(pieces, handles)
