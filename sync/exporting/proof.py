@@ -10,15 +10,16 @@ large stick is looked at in fewer places, so that it takes seconds: what it may 
 from __future__ import annotations
 
 import random
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.blobs import Blob
-from catalog.errors import ContentError
+from catalog.errors import ContentError, StorageError
 from sync.exporting.disk import Disk
 from sync.exporting.inventory import Inventory
 from sync.exporting.stock import Stock
-from sync.exporting.units import PackUnit, Unit, same_blob
+from sync.exporting.units import PackUnit, Unit, bytes_of, same_blob, source_is_whole
 from sync.roads.stick import PACK_SUFFIX, read_index
 
 LOOK_BYTES = 64 << 10
@@ -41,14 +42,15 @@ class _Place:
 class Proof:
     """What stands on the stick and was right once."""
 
-    def __init__(self, disk: Disk, stock: Stock, inventory: Inventory) -> None:
+    def __init__(self, disk: Disk, stock: Stock, inventory: Inventory, unfinished: Container[Path]) -> None:
+        """`unfinished`: what is written anew or goes, so says nothing of the disk; nor does a pack of a torn index."""
         self._disk = disk
         self._stock = stock
         self._random = random.Random()
         self._places = [
             _Place(path, length, sha256, length)
             for path, length, sha256 in inventory.places()
-            if sha256 or path.suffix == PACK_SUFFIX
+            if path not in unfinished and (sha256 or (path.suffix == PACK_SUFFIX and _has_index(path)))
         ]
 
     def add(self, unit: Unit) -> None:
@@ -65,7 +67,10 @@ class Proof:
             start += length
 
     def look(self, written_bytes: int) -> Path | None:
-        """Look at what stood before the last `written_bytes`; return the first file that has changed."""
+        """Look at what stood before the last `written_bytes`; return the first file that has changed.
+
+        Raises `StorageError` E-DAMAGED where it is our own copy that is wrong, `OSError`.
+        """
         there_bytes = sum(place.size_bytes for place in self._places)
         step = max(LEAST_STEP_BYTES, written_bytes // _SHARE, there_bytes // MOST_LOOKS)
         passed = self._random.randrange(step)
@@ -91,7 +96,21 @@ class Proof:
             return True
         start = self._random.randrange(max(1, place.size_bytes - LOOK_BYTES))
         length = min(LOOK_BYTES, place.size_bytes)
-        return _read(place.path, start, length) == _read(item.path, place.start + start, length)
+        if _read(place.path, start, length) == b"".join(
+            bytes(block) for block in bytes_of(item, place.start + start, place.start + start + length)
+        ):
+            return True
+        if not source_is_whole(item):
+            raise StorageError("E-DAMAGED", where=item.path, expected=item.blob.sha256)
+        return False
+
+
+def _has_index(path: Path) -> bool:
+    try:
+        read_index(path)
+    except ContentError:
+        return False
+    return True
 
 
 def _read(path: Path, start: int, length: int) -> bytes:

@@ -3,7 +3,9 @@
 Invariants: whoever reads the stick at any moment, also after a cut, finds an accepted head whose files are signed, and
 takes no byte on trust. The order is content, then manifests, then metadata with `timestamp.json` last, then what the
 new head made useless goes. `exporting.txt` stands while an export runs: where it is found, the one before was cut, and
-all that is there is read again before it counts. Sticks are often FAT: no links, and content is not renamed into place.
+all that is there is read again before it counts. Only where the room would not do, files that go by the new head go
+first: then whoever reads the stick in between still finds a signed head, but lacks some of its content.
+Sticks are often FAT: no links, and content is not renamed into place.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断�
 STRETCH_BYTES = 1 << 30
 _HONEST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What a disk may say that does its work."""
+_CLOSED = {errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +93,19 @@ class Export:
         except OSError as error:
             if disk is not None and disk.gone():
                 raise RoadError("E-PULLED", where=self._root) from error
-            if self._began and error.errno not in _HONEST:
-                # A fake that writes over its own tables fails in many ways.
-                where = error.filename or self._root
-                raise StorageError("E-STICK-BAD", where=where, found=error.strerror) from error
-            raise durable.storage_error(error, error.filename or self._root) from error
+            raise self._of_disk(error) from error
+
+    def _of_disk(self, error: OSError) -> StorageError:
+        """Return the refusal that fits `error`: it is the stick's where it names a file of the stick, or none."""
+        where = error.filename if isinstance(error.filename, (str, Path)) else self._root
+        if not Path(where).is_relative_to(self._root):
+            return durable.storage_error(error, where)
+        if error.errno in _CLOSED:
+            return StorageError("E-STICK-ACCESS", where=where, found=error.strerror)
+        if self._began and error.errno not in _HONEST:
+            # A fake that writes over its own tables fails in many ways.
+            return StorageError("E-STICK-BAD", where=where, found=error.strerror)
+        return durable.storage_error(error, where)
 
     def _run(self, disk: Disk) -> ExportResult:
         check_ground(self._root)
@@ -132,7 +143,7 @@ class Export:
         durable.sync_all([marker, self._root])
         self._began = True
         swept_bytes = _remove(files) if first else 0
-        self._write(disk, units, Proof(disk, self._stock, inventory))
+        self._write(disk, units, Proof(disk, self._stock, inventory, again.union(sweep.files)))
         self._write_boxes()
         if there is None or there.timestamp <= head.timestamp:
             self._write_head(disk)

@@ -87,7 +87,7 @@ class PackUnit(Unit):
         for item in self.items:
             skipped = max(0, start - place)
             if skipped < item.blob.size_bytes:
-                yield from _bytes_of(item, skipped, item.blob.size_bytes)
+                yield from bytes_of(item, skipped, item.blob.size_bytes)
             place += item.blob.size_bytes
 
 
@@ -121,7 +121,7 @@ class BlobUnit(Unit):
 
     def _blocks(self, number: int, start: int) -> Iterator[bytes | memoryview]:
         first = number * self._most
-        return _bytes_of(self.items[0], first + start, first + self.paths[number][1])
+        return bytes_of(self.items[0], first + start, first + self.paths[number][1])
 
 
 def units_of(items: Iterable[Item], most_file_bytes: int = MOST_FILE_BYTES) -> Iterator[Unit]:
@@ -139,7 +139,7 @@ def source_is_whole(item: Item) -> bool:
     """Return whether our own copy of `item` is what it should be: a bad disk may be on either side."""
     try:
         digest = hashlib.sha256()
-        for block in _bytes_of(item, 0, item.blob.size_bytes):
+        for block in bytes_of(item, 0, item.blob.size_bytes):
             digest.update(block)
     except StorageError:
         return False
@@ -151,10 +151,10 @@ def same_blob(one: Blob, data: bytes) -> bool:
     return len(data) == one.size_bytes and hashlib.sha256(data).hexdigest() == one.sha256
 
 
-def _bytes_of(item: Item, start: int, end: int) -> Iterator[bytes | memoryview]:
+def bytes_of(item: Item, start: int, end: int) -> Iterator[bytes | memoryview]:
     """Yield the bytes of an item in blocks that are good until the next one; fewer where our file is shorter.
 
-    Raises `StorageError` where our file can not be read."""
+    Raises `StorageError` where our file can not be read, E-DAMAGED where it is not there."""
     if item.data is not None:
         yield item.data[start:end]
         return
@@ -165,6 +165,8 @@ def _bytes_of(item: Item, start: int, end: int) -> Iterator[bytes | memoryview]:
             while start < end and (count := stream.readinto(buffer[: end - start])):
                 yield buffer[:count]
                 start += count
+    except FileNotFoundError as error:
+        raise StorageError("E-DAMAGED", where=item.path, expected=item.blob.sha256) from error
     except OSError as error:
         # The stick's own errors are told by who writes there.
         raise storage_error(error, item.path) from error
