@@ -70,12 +70,18 @@ class Polling:
         return answer.data
 
     def _ask_for_the_chain(self, road: HttpRoad, timestamp: bytes) -> None:
-        """Ask at once for all that a new timestamp leads to, and open the connections for what they will name."""
+        """Ask at once for all that a new timestamp leads to and `trust/` has not; open connections for what that names.
+
+        A mere new signature leads to nothing new, and comes every day.
+        """
         root = max(versions(self._trust, "root"), default=1) + 1
-        paths = [tree.root_path(root), *paths_ahead(timestamp)]
-        road.ask_ahead([*(SmallFile(path, MAX_CHAIN_BYTES) for path in paths), *self._after])
-        road.open_ahead()
-        self._on_news()
+        # These names tell what is in the files, so what stands here need not come again.
+        left = [path for path in paths_ahead(timestamp) if not (self._trust / path).is_file()]
+        asked = [SmallFile(path, MAX_CHAIN_BYTES) for path in (tree.root_path(root), *left)]
+        road.ask_ahead([*asked, *(self._after if left else ())])
+        if left:
+            road.open_ahead()
+            self._on_news()
 
     def _held(self) -> bytes | None:
         try:
