@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +22,7 @@ class County:
     """A registry, its clock, and boxes that check in."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now, self.tick = 1000.0, 1.0
         self.registry = Registry(clock=lambda: self.now)
 
     def box(self, *addresses: str, seen: str = SCHOOL, marked: bool = False) -> Box:
@@ -34,7 +37,7 @@ class Box:
         self.key = Ed25519PrivateKey.generate()
 
     def asks(self, *, fetching: bool = True, port: int = 7000, seen: str = "") -> Meeting:
-        self.county.now += 1
+        self.county.now += self.county.tick
         card = make_card(
             self.key,
             port=port,
@@ -139,6 +142,72 @@ def test_lans_that_reach_each_other_have_stripes(county: County) -> None:
     assert towns[2][0].asks().others == ()
     # A mate has its leader's stripe.
     assert towns[3][1].asks().stripe == (2, 3)
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """Return how many lines of Python `work` runs: what it costs, on any machine."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("seen_at", ["10.{}.0.1", "10.{}.0.{}"])
+def test_a_check_in_costs_what_its_lan_has(county: County, seen_at: str) -> None:
+    """The hub serves pages with the same processor; a county has a thousand schools, a LAN a few boxes."""
+    costs, county.tick = [], 0.01
+    mine = [county.box(f"10.250.0.{n}", seen=seen_at.format(250, n), marked=True) for n in range(1, 7)]
+    for towns in (range(60), range(60, 240)):
+        for town in towns:
+            for n in (1, 2):
+                county.box(f"10.{town}.0.{n}", seen=seen_at.format(town, n), marked=True).asks()
+        for box in mine:
+            box.asks()
+        costs.append(lines_run(mine[3].asks))
+    assert costs[1] < 1.2 * costs[0]
+
+
+def test_whatever_comes_and_goes_each_lan_has_one_order(county: County) -> None:
+    """Compared with the plain rule: LAN by LAN, in the order in which they began."""
+    chance = random.Random(7)
+    boxes = [
+        county.box(
+            f"192.168.{chance.randrange(3)}.{n}", seen=chance.choice([SCHOOL, OTHER]), marked=n % 3 > 0
+        )
+        for n in range(1, 40)
+    ]
+    began: dict[Box, None] = {}
+    for _ in range(200):
+        box, fetching = chance.choice(boxes), chance.random() < 0.8
+        answer = box.asks(fetching=fetching)
+        if fetching:
+            began.setdefault(box)
+        else:
+            began.pop(box, None)
+            assert (answer.place, answer.stripe) == (None, (0, 1))
+        # Nobody is forgotten meanwhile: each of those who fetch is heard.
+        for other in list(began):
+            other.asks()
+        if not fetching:
+            continue
+        lans: dict[tuple[str, str], list[Box]] = {}
+        for one in began:
+            lans.setdefault((one.seen, one.addresses[0].rpartition(".")[0]), []).append(one)
+        team = lans[box.seen, box.addresses[0].rpartition(".")[0]]
+        reached = [one for one in lans.values() if one is team or one[0].marked]
+        found = box.asks()
+        assert found.place == (team.index(box), len(team))
+        assert found.stripe == ((reached.index(team), len(reached)) if box.marked else (0, 1))
 
 
 @pytest.mark.parametrize(
