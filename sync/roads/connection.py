@@ -191,7 +191,18 @@ class Connection:
 
 
 class _Stream(io.BufferedReader):
-    """What comes over a socket: one answer after the other. An answer closes its file at its end; this one stays."""
+    """What comes over a socket: one answer after the other. An answer closes its file at its end; this one stays.
+
+    Nothing is read of it without a bound: a chunk of negative length would have the standard library do so.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return `size` bytes; raise `HTTPException` where an answer does not say how many."""
+        return super().read(_bounded(size))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes; raises as `read`."""
+        return super().read1(_bounded(size))
 
     def close(self) -> None:
         """Stay open for the next answer."""
@@ -199,6 +210,12 @@ class _Stream(io.BufferedReader):
     def end(self) -> None:
         """Close for good."""
         super().close()
+
+
+def _bounded(size: int | None) -> int:
+    if size is None or size < 0:
+        raise http.client.HTTPException(f"malformed answer: a length of {size}")
+    return size
 
 
 class _Answers:

@@ -24,7 +24,7 @@ from catalog.byteranges import ByteRange
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync.formats.release import TreeFile
 from sync.roads.connection import Connection
-from sync.roads.http_answers import check_part, refuse_status
+from sync.roads.http_answers import expect_end, read_part, refuse_status
 from sync.roads.http_fetch import ATTEMPTS_WITHOUT_PROGRESS, Fetching
 from sync.roads.http_line import FAILURES, LONG_SECONDS, HttpLine
 from sync.roads.ranges import MendedFile, parts_of
@@ -234,7 +234,7 @@ class HttpRoad:
         where = self.address + file.path
         response = self._line.answer(connection, self._line.asked(file.path, tag=file.tag))
         if file.tag and response.status == 304:
-            response.read()
+            expect_end(response, file.path, 0)
             return Tagged(data=b"", tag=file.tag, changed=False)
         refuse_status(response, where, None)
         if response.length is not None and response.length > file.max_bytes:
@@ -254,25 +254,11 @@ class HttpRoad:
                 )
         if promised is not None and size_bytes < promised:
             raise http.client.IncompleteRead(b"", promised - size_bytes)
-        _end(response)
+        expect_end(response, file.path, size_bytes)
         return Tagged(data=b"".join(parts), tag=response.getheader("ETag", ""), changed=True)
 
     def _read_part(self, connection: Connection, file: TreeFile, part: ByteRange, mended: MendedFile) -> None:
-        last = part.start + part.length_bytes - 1
-        response = self._line.answer(connection, self._line.asked(file.path, part.start, last))
-        refuse_status(response, self.address + file.path, file.size_bytes)
-        check_part(response, file, part)
         place = part.start
-        while place <= last and (data := response.read1(min(self._line.read_bytes(), last + 1 - place))):
+        for data in read_part(self._line, connection, file, part):
             mended.write_at(place, data)
             place += len(data)
-            self._line.received(len(data))
-        if place <= last:
-            raise http.client.IncompleteRead(b"", last + 1 - place)
-        _end(response)
-
-
-def _end(response: http.client.HTTPResponse) -> None:
-    """Read the end of an answer all of whose bytes are here, so that the connection is free for the next one."""
-    if not response.isclosed():
-        response.read()

@@ -1,13 +1,19 @@
-"""What the head of an HTTP answer says, before a byte of its body is believed: not found, a portal, other bytes."""
+"""What an HTTP answer says it is, before a byte of its body is believed: not found, a portal, other bytes; and its end.
+
+Invariant: of a body no more is taken than was asked for, whatever length the answer says it has, or says nothing of.
+"""
 
 from __future__ import annotations
 
 import http.client
 import re
+from collections.abc import Iterator
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ContentError, RoadError
 from sync.formats.release import TreeFile
+from sync.roads.connection import Connection
+from sync.roads.http_line import HttpLine
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _BODY_BYTES = 128 << 10
@@ -68,3 +74,30 @@ def check_part(
     ):
         expected = f"bytes {part.start}-{end}/{file.size_bytes}"
         raise ContentError("E-SIZE", where=file.path, expected=expected, found=found)
+
+
+def read_part(line: HttpLine, connection: Connection, file: TreeFile, part: ByteRange) -> Iterator[bytes]:
+    """Yield `part` of `file` as it comes over `connection`: all of it and nothing more.
+
+    What was yielded is counted when the next is asked for, so that it is kept before the governor may end the run.
+    Raises `FAILURES` where asking again may help, `ContentError` where the answer can not be that part, `RoadError`.
+    """
+    response = line.answer(connection, line.asked(file.path, part.start, part.start + part.length_bytes - 1))
+    refuse_status(response, line.address + file.path, file.size_bytes)
+    check_part(response, file, part)
+    left = part.length_bytes
+    while left:
+        connection.shrink()
+        data = response.read1(min(line.read_bytes(), left))
+        if not data:
+            raise http.client.IncompleteRead(b"", left)
+        left -= len(data)
+        yield data
+        line.received(len(data))
+    expect_end(response, file.path, part.length_bytes)
+
+
+def expect_end(response: http.client.HTTPResponse, where: str, size_bytes: int) -> None:
+    """Read the end of an answer all of whose bytes are here, so that its connection is free; raise E-SIZE if more comes."""
+    if not response.isclosed() and response.read(1):
+        raise ContentError("E-SIZE", where=where, expected=size_bytes, found=f"> {size_bytes}")

@@ -18,7 +18,7 @@ from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync.formats.release import TreeFile
 from sync.roads.connection import Connection
-from sync.roads.http_answers import bytes_to_skip, refuse_status
+from sync.roads.http_answers import bytes_to_skip, expect_end, refuse_status
 from sync.roads.http_line import FAILURES, LONG_SECONDS, HttpLine
 from sync.roads.road import Missed, staged_file
 from sync.roads.spread import LEAST_SPREAD_BYTES, RoadFailure, Spread
@@ -182,17 +182,15 @@ class Fetching:
             self._line.received(len(data))
         if remaining:
             connection.close()
-        elif not response.isclosed():
+        else:
             self._expect_end(response, file, staged)
 
     def _expect_end(self, response: http.client.HTTPResponse, file: TreeFile, staged: StagedFile) -> None:
         try:
-            more = response.read(1)
+            expect_end(response, file.path, file.size_bytes)
         except FAILURES as error:
             # All bytes are here; only the end of the answer is missing.
             raise RoadFailure(error) from error
-        if more:
+        except ContentError:
             staged.restart()
-            raise ContentError(
-                "E-SIZE", where=file.path, expected=file.size_bytes, found=f"> {file.size_bytes}"
-            )
+            raise

@@ -17,7 +17,7 @@ from catalog.byteranges import ByteRange
 from catalog.errors import ShuxiangError
 from sync.formats.release import TreeFile
 from sync.roads.connection import Asked, Connection
-from sync.roads.http_answers import check_part, refuse_status
+from sync.roads.http_answers import read_part
 from sync.roads.http_line import FAILURES, LONG_SECONDS, HttpLine
 from sync.roads.staging import StagedFile
 
@@ -114,16 +114,21 @@ class Spread:
     def _work(self, connection: Connection, number: int) -> None:
         """Bring parts over one connection until there are none left, or a rate that was set leaves it too little."""
         parts: deque[ByteRange] = deque()
+        # Whatever ends this thread before its parts are here, nobody waits for them.
+        failure: Exception | None = http.client.HTTPException("a connection was given up")
         try:
             while self._take_parts(connection, parts, 0 if self._is_too_many(number) else self._each):
                 data = self._bring(connection, parts[0])
                 with self._changed:
                     self._came[parts.popleft().start] = data
                     self._changed.notify_all()
+            failure = None
         except (ShuxiangError, *FAILURES) as error:
             connection.close()
+            failure = error
+        finally:
             with self._changed:
-                self._failure = self._failure or error
+                self._failure = self._failure or failure
                 self._changed.notify_all()
 
     def _is_too_many(self, number: int) -> bool:
@@ -155,26 +160,10 @@ class Spread:
     def _bring(self, connection: Connection, part: ByteRange) -> bytes:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._bring_once(connection, part)
+                self._line.check()
+                return b"".join(read_part(self._line, connection, self._file, part))
             except FAILURES:
                 connection.close()
                 if attempt == _ATTEMPTS or self._over:
                     raise
         raise AssertionError("the last attempt returns or raises")
-
-    def _bring_once(self, connection: Connection, part: ByteRange) -> bytes:
-        self._line.check()
-        response = self._line.answer(connection, self._question(part))
-        refuse_status(response, self._line.address + self._file.path, self._file.size_bytes)
-        check_part(response, self._file, part)
-        data = bytearray()
-        while len(data) < part.length_bytes:
-            connection.shrink()
-            more = response.read1(min(self._line.read_bytes(), part.length_bytes - len(data)))
-            if not more:
-                raise http.client.IncompleteRead(b"", part.length_bytes - len(data))
-            data += more
-            self._line.received(len(more))
-        if not response.isclosed():
-            response.read()
-        return bytes(data)

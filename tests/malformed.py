@@ -1,0 +1,76 @@
+"""A server whose answers have a form that no honest server sends: a test says, byte for byte, what it answers."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+_HEAD = re.compile(rb"GET (\S+) HTTP/1\.1\r\n")
+_RANGE = re.compile(rb"\r\nRange: bytes=(\d+)-(\d*)\r\n")
+
+Answer = Callable[[str, int, int | None], Iterator[bytes]]
+"""The bytes of the answer to a question for a path, from a place, to a last place where one was named."""
+
+
+class MalformedServer:
+    """Answers each question with what `answer` makes; `questions` are the heads as they came."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.questions: list[bytes] = []
+        self.sent_bytes = 0
+        self._answer = answer
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+        self.port: int = self._listening.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> MalformedServer:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
+
+    def _start(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                one, _ = self._listening.accept()
+                self._sockets.append(one)
+                self._start(self._serve, one)
+
+    def _serve(self, one: socket.socket) -> None:
+        data = b""
+        with suppress(OSError):
+            while more := one.recv(65536):
+                data += more
+                while (end := data.find(b"\r\n\r\n")) >= 0:
+                    head, data = data[: end + 4], data[end + 4 :]
+                    self.questions.append(head)
+                    self._send(one, head)
+
+    def _send(self, one: socket.socket, head: bytes) -> None:
+        path, part = _HEAD.match(head), _RANGE.search(head)
+        assert path is not None, head
+        first = int(part[1]) if part else 0
+        last = int(part[2]) if part and part[2] else None
+        for data in self._answer(path[1].decode(), first, last):
+            one.sendall(data)
+            self.sent_bytes += len(data)
