@@ -21,6 +21,7 @@ SMALL_BYTES = 1 << 20
 """What is longer lies on a stick as a file of its own."""
 MAX_MEMBERS = 16_384
 MAX_BODY_BYTES = 256 << 20
+_EMPTY = hashlib.sha256(b"").hexdigest()
 _COUNT = struct.Struct(">I")
 _ROW = struct.Struct(">32sI")
 START_BYTES = len(MAGIC) + _COUNT.size
@@ -72,6 +73,9 @@ def decode(head: bytes, *, name: str, file_bytes: int, where: object) -> list[Me
         raise ContentError("E-STICK-PACK", where=where, expected="each blob once", found="one twice")
     if any(member.size_bytes > SMALL_BYTES for member in members):
         raise ContentError("E-STICK-PACK", where=where, expected=f"<= {SMALL_BYTES} B", found="more")
+    if any(not member.size_bytes and member.sha256 != _EMPTY for member in members):
+        # Else an index of any length is at home in a file without content.
+        raise ContentError("E-STICK-PACK", where=where, expected="length >= 1", found=0)
     end = members[-1].offset + members[-1].size_bytes
     if end != file_bytes or end - len(head) > MAX_BODY_BYTES:
         raise ContentError("E-STICK-PACK", where=where, expected=f"{end} B", found=f"{file_bytes} B")

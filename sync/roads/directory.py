@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from sync.roads.ahead import ahead
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging
-from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, parts_of_blob
+from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, open_regular, parts_of_blob
 
 _DEAD_FILES_IN_A_ROW = 20
 # Reading a disk again costs no line: a cut may cost more of it than of a road that does.
@@ -49,7 +48,7 @@ class DirectoryRoad:
         self._governor = settings.governor
         parts = urlsplit(address)
         self._root = Path(unquote(parts.path) if parts.scheme == "file" else address)
-        self._packs = StickPacks(self._root)
+        self._packs = StickPacks(self._root, self._gone)
         self._pack: tuple[Path, int] | None = None
         self._device = _device(self._root)
 
@@ -122,7 +121,12 @@ class DirectoryRoad:
     @property
     def cut(self) -> bool:
         """Whether the writing of this stick was cut off, or is still going on."""
-        return (self._root / tree.EXPORTING).exists()
+        try:
+            (self._root / tree.EXPORTING).lstat()
+        except OSError:
+            # Also where the disk does not say: what is missing is told by itself.
+            return False
+        return True
 
     def check_owner(self, fingerprint: str) -> None:
         """Raise `ContentError` E-STICK-OTHER where the tree here begins with another root than that of `fingerprint`."""
@@ -174,6 +178,12 @@ class DirectoryRoad:
     def _pieces(self, file: TreeFile) -> list[Piece]:
         return [self._packed(file) or Piece(self._root / file.path, 0, file.size_bytes)]
 
+    def _parts(self, file: TreeFile) -> list[Piece]:
+        try:
+            return parts_of_blob(self._root, file.sha256, file.size_bytes)
+        except OSError as error:
+            raise self._unreadable(file.path, error) from error
+
     @contextmanager
     def _source(self, file: TreeFile, pieces: list[Piece]) -> Iterator[_Source]:
         """Open what `file` lies in; raise `RoadError` where it is not there, `ContentError` where it is too long."""
@@ -185,7 +195,7 @@ class DirectoryRoad:
             try:
                 handles.append(self._open(file.path))
             except RoadError as error:
-                pieces = parts_of_blob(self._root, file.sha256, file.size_bytes)
+                pieces = self._parts(file)
                 if error.code != "E-ROAD-MISSING" or not pieces:
                     raise self._why_missing(file, error) from error
                 handles += [self._open(str(piece.path.relative_to(self._root))) for piece in pieces]
@@ -277,13 +287,12 @@ class DirectoryRoad:
         """Open a regular file of the tree for reading."""
         where = self._root / path
         try:
-            handle = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            handle = open_regular(where)
         except FileNotFoundError as error:
             raise RoadError("E-ROAD-MISSING", where=where) from error
         except OSError as error:
             raise self._unreadable(path, error) from error
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
+        if handle is None:
             raise RoadError("E-ROAD-MISSING", where=where, expected="file")
         return handle
 

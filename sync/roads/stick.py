@@ -1,7 +1,8 @@
 """Where the bytes of a blob lie in a folder: in a file of their own, in a pack of a stick, or in parts.
 
 Invariant: nothing here is believed. A pack with a wrong index is passed over and told of; what comes out of a right
-one goes through the door by its hash like everything else. Memory is 48 bytes for each blob in packs.
+one goes through the door by its hash like everything else. Memory is 48 bytes for each blob in packs, of which at most
+`MAX_ROWS` are looked at; while they are read, some 8 MB more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import stat
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,11 @@ from sync.formats.stickpack import SMALL_BYTES, START_BYTES, Member
 
 PACK_SUFFIX = ".pack"
 MAX_PACKS = 100_000
-_ROW = struct.Struct(">32sIQI")
+MAX_ROWS = 4_000_000
+"""192 MB of table; what lies in packs beyond them is told of and not found."""
+_DRAWERS = 256
+_KEY = struct.Struct(">32sI")
+_ROW = struct.Struct(">32sIIQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +40,86 @@ class Piece:
 
 
 class StickPacks:
-    """The packs in a folder, read when first asked; `problems` are those that can not be believed."""
+    """The packs in a folder, read when first asked; `problems` are those that can not be believed.
 
-    def __init__(self, root: Path) -> None:
+    `gone` tells whether the disk is there no more: then a read that fails is raised, else it is the pack's problem.
+    """
+
+    def __init__(self, root: Path, gone: Callable[[], bool] = lambda: False) -> None:
         self._root = root
+        self._gone = gone
         self._names: list[str] = []
-        self._table: bytes | None = None
+        self._table: list[bytearray] | None = None
         self.problems: list[ContentError] = []
 
     def piece(self, sha256: str, size_bytes: int) -> Piece | None:
-        """Return where the blob lies in a pack; None where it is in none. Raises `OSError`."""
-        table = self._read()
+        """Return where the blob lies in a pack; None where it is in none. Raises `OSError` of a disk that is gone."""
         digest = bytes.fromhex(sha256)
+        wanted = _KEY.pack(digest, size_bytes)
+        rows = self._read()[_drawer(digest)]
         at = bisect_left(
-            range(len(table) // _ROW.size),
-            digest,
-            key=lambda row: table[row * _ROW.size : row * _ROW.size + 32],
+            range(len(rows) // _ROW.size),
+            wanted,
+            key=lambda row: bytes(rows[row * _ROW.size : row * _ROW.size + _KEY.size]),
         )
-        if at * _ROW.size == len(table):
+        if rows[at * _ROW.size : at * _ROW.size + _KEY.size] != wanted:
             return None
-        found, pack, offset, length = _ROW.unpack_from(table, at * _ROW.size)
-        if found != digest or length != size_bytes:
-            return None
-        return Piece(self._root / tree.pack_path(self._names[pack]), offset, length)
+        _, _, pack, offset = _ROW.unpack_from(rows, at * _ROW.size)
+        return Piece(self._root / tree.pack_path(self._names[pack]), offset, size_bytes)
 
-    def _read(self) -> bytes:
+    def _read(self) -> list[bytearray]:
+        """Return the rows in `_DRAWERS` tables, each in order."""
         if self._table is None:
-            rows = []
+            table = [bytearray() for _ in range(_DRAWERS)]
             for name, members in self._members():
                 self._names.append(name)
                 number = len(self._names) - 1
-                rows += [
-                    _ROW.pack(bytes.fromhex(one.sha256), number, one.offset, one.size_bytes)
-                    for one in members
-                ]
-            rows.sort()
-            self._table = b"".join(rows)
+                for one in members:
+                    digest = bytes.fromhex(one.sha256)
+                    table[_drawer(digest)] += _ROW.pack(digest, one.size_bytes, number, one.offset)
+            for rows in table:
+                rows[:] = b"".join(sorted(rows[at : at + _ROW.size] for at in range(0, len(rows), _ROW.size)))
+            self._table = table
         return self._table
 
     def _members(self) -> Iterator[tuple[str, list[Member]]]:
-        for path in pack_files(self._root):
+        count = 0
+        for path in self._paths():
             try:
-                yield path.stem, read_index(path)
+                members = read_index(path)
             except ContentError as error:
                 self.problems.append(error)
+                continue
+            except OSError as error:
+                self._unreadable(path, error)
+                continue
+            count += len(members)
+            if count > MAX_ROWS:
+                self.problems.append(
+                    ContentError("E-STICK-PACK", where=path, expected=f"<= {MAX_ROWS:,}", found=f"{count:,}")
+                )
+                return
+            yield path.stem, members
+
+    def _paths(self) -> list[Path]:
+        try:
+            return pack_files(self._root)
+        except OSError as error:
+            self._unreadable(self._root / tree.PACKS, error)
+            return []
+
+    def _unreadable(self, path: Path, error: OSError) -> None:
+        """Take note of a place that can not be read; the rest of the disk may be good."""
+        if self._gone():
+            raise error
+        self.problems.append(
+            ContentError("E-STICK-PACK", where=path, expected="readable", found=error.strerror)
+        )
+
+
+def _drawer(digest: bytes) -> int:
+    """Return which table a digest is in: a stick may choose digests, but not how this process hashes bytes."""
+    return hash(digest) % _DRAWERS
 
 
 def pack_files(root: Path) -> list[Path]:

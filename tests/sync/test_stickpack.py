@@ -18,7 +18,7 @@ blobs = st.lists(
     st.builds(
         lambda content, size: Blob(sha256=hashlib.sha256(content).hexdigest(), size_bytes=size),
         st.binary(max_size=8),
-        st.integers(0, SMALL_BYTES),
+        st.integers(1, SMALL_BYTES),
     ),
     min_size=1,
     max_size=40,
@@ -68,6 +68,17 @@ def test_any_bytes_are_refused_or_add_up(data: bytes, file_bytes: int) -> None:
         assert refusal.code == "E-STICK-PACK"
     else:
         assert members[-1].offset + members[-1].size_bytes == file_bytes
+
+
+def test_only_the_blob_without_content_has_no_length() -> None:
+    for content, right in ((b"", True), (b"1", False)):
+        head = stickpack.encode([Blob(sha256=sha256(content), size_bytes=0)])
+        if right:
+            assert decode(head, name=stickpack.name_of(head), file_bytes=len(head))[0].size_bytes == 0
+            continue
+        with pytest.raises(ContentError) as refusal:
+            decode(head, name=stickpack.name_of(head), file_bytes=len(head))
+        assert refusal.value.code == "E-STICK-PACK"
 
 
 def test_a_blob_twice_and_a_long_one_are_refused() -> None:
