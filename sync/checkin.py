@@ -125,6 +125,8 @@ def read_card(data: bytes) -> Card:
             at=signed["at"],
             fetching=signed.get("fetching", False),
         )
+        # What JSON can say and a card cannot (NaN, half a character) has no such bytes.
+        speech = canonical_json(signed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CardError("not a card") from error
     if (
@@ -139,7 +141,7 @@ def read_card(data: bytes) -> Card:
     if len(public) != 32 or hashlib.sha256(public).hexdigest()[:_ID_DIGITS] != card.box:
         raise CardError("the key is not that of the box")
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, canonical_json(signed))
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, speech)
     except InvalidSignature as error:
         raise CardError("the signature is wrong") from error
     return card

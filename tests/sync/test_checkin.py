@@ -157,6 +157,9 @@ def test_nobody_speaks_for_another_box() -> None:
     for value in hostile:
         with pytest.raises(CardError):
             read_card(json.dumps(value).encode())
+    for strange in (b"NaN", b"-Infinity", b'"\\ud800"', b'{"\\udfff": 1}'):
+        with pytest.raises(CardError):
+            read_card(card().replace(b'"at":', b'"more":' + strange + b',"at":'))
     for data in (b"", b"{", b"[" * 100_000, b" " * (MAX_CARD_BYTES + 1) + card()):
         with pytest.raises(CardError):
             read_card(data)
