@@ -99,9 +99,12 @@ class Company:
         return True
 
     def is_idle_for(self, size_bytes: int) -> bool:
-        """Return whether, as the check-in tells, nobody whom we may meet fetches or shares while so much comes."""
+        """Return whether the check-in says that nobody whom we may meet fetches or shares while so much comes.
+
+        Where the hub says nothing there may well be neighbours: local discovery finds them.
+        """
         part = self._swarm.part if self._swarm is not None else Part()
-        return size_bytes <= ALONE_BYTES and not part.peers and part.place in (None, (0, 1))
+        return size_bytes <= ALONE_BYTES and not part.peers and part.place == (0, 1)
 
     def known(self, files: Iterable[TreeFile]) -> list[TreeFile]:
         """Return those of `files` whose torrents the library has by now."""

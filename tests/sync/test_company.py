@@ -25,7 +25,8 @@ def library(tmp_path: Path) -> Iterator[Library]:
 class Meeting:
     """A swarm that nobody else is in; the check-in answers when it may, and what is told to the hub is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: Part | None = None) -> None:
+        self.part = part or Part(place=(0, 1))
         self.may_answer = threading.Event()
         self.told: list[str] = []
 
@@ -37,7 +38,7 @@ class Meeting:
     def _meet(self, _: object) -> Part:
         assert self.may_answer.wait(30)
         self.told.append("here")
-        return Part(place=(0, 1))
+        return self.part
 
 
 def test_it_is_entered_beside_the_run_and_left_once(library: Library) -> None:
@@ -53,6 +54,18 @@ def test_it_is_entered_beside_the_run_and_left_once(library: Library) -> None:
     company.close()
     company.close()
     assert meeting.told == ["here", "over"]
+
+
+@pytest.mark.parametrize(
+    "part", [Part(), Part(place=(0, 2)), Part(place=(1, 2)), Part(peers=[("127.0.0.1", 9)], place=(0, 1))]
+)
+def test_only_a_hub_that_says_so_makes_it_idle(part: Part, library: Library) -> None:
+    """Where the hub is silent local discovery may still find who has the blob."""
+    meeting = Meeting(part)
+    meeting.may_answer.set()
+    company = Company(meeting.neighbours(), library)
+    assert company.join([]) and not company.is_idle_for(1)
+    company.close()
 
 
 def test_a_run_that_ends_before_it_needs_anyone_still_takes_leave(library: Library) -> None:
