@@ -3,7 +3,8 @@
 The order: look at card and state · refuse, or settle the state (commit point in `local.db`) · system files, their stamp ·
 passwords off the card · the result on the card. Each step is durable and comes to the same when it is done
 twice, so the whole starts again from the beginning; the same request again changes nothing. A wrong request changes
-nothing at all, and the machine goes on as it was.
+nothing at all, and the machine goes on as it was. A card that can not be written takes nothing back: what was applied is
+applied, the result says that the passwords are still on it, and every start tries again.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from appliance.firstboot.settle import LOOK_NEEDS, SETTLE_NEEDS, look, note_resu
 from appliance.firstboot.system import System, hash_of
 from appliance.names.labels import own_word
 from catalog.errors import ConfigError, ShuxiangError
-from catalog.ingest.findings import Finding
+from catalog.ingest.findings import ERROR, Finding
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How it ended. `failure` None: the machine is as the card asks; `unchanged`: it was so before."""
+    """How it ended. `failure` None: machine and card are as they should be; `unchanged`: they were so before."""
 
     result: Result
     unchanged: bool = False
@@ -94,6 +95,9 @@ class _Run:
         self.card, self.state, self.system, self.now, self.known = card, state, system, now, known
         self.memory: Mapping[str, Any] = known.get("memory", {})
         self.data = data
+        self.refused: list[ShuxiangError] = []
+        """What the card did not take."""
+        self.is_clean = True
 
     def outcome(self) -> Outcome:
         cleaned = base64.b64decode(self.memory.get("cleaned", ""))
@@ -121,19 +125,32 @@ class _Run:
         return self.memory.get("request") == found and self.system.stamp().get("request") == found
 
     def _unchanged(self) -> Outcome:
-        if self.known["role"] == HUB:
-            self._give_root()
+        self._give_root()
+        # The trust root may be gone from the card since: what is applied stays so.
+        findings = read_request(self.data, self.card.beside).findings
+        outcome = self._told(tuple(one for one in findings if one.level != ERROR), self.memory)
         stored = self.known.get("result")
         result = Result.from_json(stored) if stored else None
-        if result is not None and result.fine and result.request == self.memory["request"]:
-            return Outcome(result=result, unchanged=True)
-        # A cut came before the result was kept, or a wrong file was put back to what is applied.
-        return Outcome(result=self._told(read_request(self.data, self.card.beside), self.memory))
+        if (
+            result is None
+            or not result.fine
+            or result.to_json()["words"] != outcome.result.to_json()["words"]
+        ):
+            # A cut came before the result was kept, a wrong file was put back to what is applied, or the card took more.
+            return outcome
+        return replace(outcome, result=result, unchanged=True)
 
     def _mend(self, cleaned: bytes) -> None:
         """Finish what a cut stopped while the passwords were overwritten: by then the request was applied."""
-        self.card.clean(cleaned)
+        self._clean(cleaned)
         self.data = cleaned
+
+    def _clean(self, cleaned: bytes) -> None:
+        try:
+            self.card.clean(cleaned)
+        except ShuxiangError as error:
+            self.is_clean = False
+            self.refused.append(error)
 
     def _against(self, request: Request) -> tuple[Finding, ...]:
         """Return what of a sound request does not go with this machine."""
@@ -162,33 +179,45 @@ class _Run:
         memory = {"request": hash_of(cleaned), "cleaned": base64.b64encode(cleaned).decode()}
         before = self.memory.get("settings", {})
         kept = as_owner(self.state, lambda: settle(self.state, request, before, memory), SETTLE_NEEDS)
-        self.system.write(request, own_word(request.name, kept["id"]))
+        self.known = as_owner(self.state, lambda: look(self.state), LOOK_NEEDS)
+        self.system.write(request, self._host_name(kept))
         self.system.finish(memory["request"], request.settings)
-        self.card.clean(cleaned)
-        if request.role == HUB:
-            self._give_root()
-        return Outcome(result=self._told(reading, kept))
+        self._clean(cleaned)
+        self._give_root()
+        return self._told(reading.findings, kept)
 
-    def _told(self, reading: Reading, kept: Mapping[str, Any]) -> Result:
-        request = reading.request
-        assert request is not None
-        fingerprint = as_owner(self.state, lambda: look(self.state), LOOK_NEEDS)["fingerprint"]
-        return Result(
+    def _host_name(self, kept: Mapping[str, Any]) -> str:
+        return own_word(self.known["name"], kept["id"])
+
+    def _told(self, findings: tuple[Finding, ...], kept: Mapping[str, Any]) -> Outcome:
+        """Return how it is with a request that is applied."""
+        result = Result(
             at=self.now,
             fine=True,
-            role=request.role,
-            name=request.name,
+            role=self.known["role"],
+            name=self.known["name"],
             machine=kept["id"],
-            host_name=own_word(request.name, kept["id"]),
-            fixed_address=str(request.settings.get("network.fixed_address", "")),
-            fingerprint=fingerprint,
+            host_name=self._host_name(kept),
+            fixed_address=str(kept["settings"].get("network.fixed_address", "")),
+            fingerprint=self.known["fingerprint"],
             applied=tuple(kept["applied"]),
             request=kept["request"],
-            findings=reading.findings,
+            is_clean=self.is_clean,
+            findings=findings,
+            lines=tuple(self.refused),
         )
+        return Outcome(result=result, failure=self.refused[0] if self.refused else None)
 
     def _give_root(self) -> None:
-        """Put the hub's trust root beside the file: whoever sets up its boxes needs it, and it is no secret."""
+        """Put a hub's trust root beside the file: whoever sets up its boxes needs it, and it is no secret."""
+        if self.known["role"] != HUB:
+            return
+        try:
+            self._write_root()
+        except ShuxiangError as error:
+            self.refused.append(error)
+
+    def _write_root(self) -> None:
         from catalog import durable
         from sync import tree
 

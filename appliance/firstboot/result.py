@@ -23,7 +23,7 @@ _LANGUAGES = ("zh-CN", "en")
 class Result:
     """How a request ended. `lines` are refusals beside the findings; `applied` the paths that were new.
 
-    `request` is the hash of the request that it speaks of, "" where nothing was applied. `told` is the text of a result that was stored, by language, and stands for all but `at` and `fine`.
+    `request` is the hash of the request that it speaks of, "" where nothing was applied. `is_clean`: the passwords are off the card. `told` is the text of a result that was stored, by language, and stands for all but `at` and `fine`.
     """
 
     at: datetime
@@ -38,6 +38,7 @@ class Result:
     findings: tuple[Finding, ...] = ()
     lines: tuple[ShuxiangError, ...] = ()
     request: str = ""
+    is_clean: bool = True
     told: Mapping[str, tuple[str, ...]] | None = None
 
     def words(self, language: str) -> tuple[str, ...]:
@@ -63,14 +64,18 @@ class Result:
                 f"浏览器打开：{' 或 '.join(self._addresses())}",
                 f"信任根指纹：{self.fingerprint}",
                 "本次应用：" + ("、".join(map(_label, paths)) or "没有改动"),
-                "shuxiang.toml 里的密码已删除。以后再改这个文件，下次开机只应用改动的地方。",
+                "shuxiang.toml 里的密码已删除。以后再改这个文件，下次开机只应用改动的地方。"
+                if self.is_clean
+                else "卡写不进去，shuxiang.toml 里的密码还在卡上：检查卡的写保护，或换一张卡；每次开机会再试。",
             ]
         return [
             f"role: {'box' if box else 'hub'}    name: {self.name}    id: {self.machine}",
             f"open {' or '.join(self._addresses())}",
             f"fingerprint of the trust root: {self.fingerprint}",
             "applied: " + (", ".join(paths) or "nothing was new"),
-            "The passwords are out of shuxiang.toml. Change that file again, and the next start applies what changed.",
+            "The passwords are out of shuxiang.toml. Change that file again, and the next start applies what changed."
+            if self.is_clean
+            else "The card can not be written: the passwords are still in shuxiang.toml. Check its write protection or use another card; every start tries again.",
         ]
 
     def _addresses(self) -> list[str]:

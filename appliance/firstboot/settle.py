@@ -23,7 +23,10 @@ from sync.line.policy_layers import POLICY
 from webui.accounts import is_set, set_password
 
 FIRSTBOOT = "firstboot"
-"""Setting of `local.db`: `{request, settings, cleaned, applied, id}` of the last request that was applied."""
+"""Setting of `local.db`: `{request, settings, cleaned, applied, id, given}` of the last request that was applied.
+
+`given` are hashes of the passwords that it gave: a card that can not be cleaned gives them again at every start, and
+what was changed on the page since must stay."""
 RESULT = "firstboot_result"
 """Setting of `local.db`: `{at, fine, request, words}` as `Result.to_json` writes it, for the admin page."""
 SCHOOL_CODE = "school_code"
@@ -40,6 +43,7 @@ def look(state: Path) -> dict[str, Any]:
     config = read_config(state / CONFIG_NAME)
     with Local.open(state / "local.db") as local:
         known: dict[str, Any] = {
+            "name": config.name,
             "memory": local.get(FIRSTBOOT, {}),
             "result": local.get(RESULT),
         }
@@ -107,7 +111,11 @@ def _settle_box(
             policy.pop(key, None)
             if path in said:
                 policy[key] = said[path]
-    new = replace(config, name=request.name, hub=said["hub.url"], policy=policy)
+    new = replace(config, policy=policy)
+    if "name" in changed:
+        new = replace(new, name=request.name)
+    if "hub.url" in changed:
+        new = replace(new, hub=said["hub.url"])
     if "sync.parents" in changed:
         new = replace(new, parents=tuple(said.get("sync.parents", ())))
     scoped = any(path.startswith("scope.") for path in changed)
@@ -123,9 +131,8 @@ def _settle_box(
         if "sync.subscriptions" in changed:
             chosen = _subscriptions(said)
             values[SUBSCRIPTIONS] = None if chosen is None else ALL if chosen == (ALL,) else list(chosen)
-        for path, account in _ADMIN.items():
-            if path in request.passwords:
-                set_password(box.local, account, request.passwords[path])
+        for path in _new_passwords(box.local, request, memory):
+            set_password(box.local, _ADMIN[path], request.passwords[path])
         return _remember(box.local, request, memory, changed, values, box.id)
 
 
@@ -137,12 +144,26 @@ def _settle_hub(
 
     config = read_config(state / CONFIG_NAME)
     assert isinstance(config, HubConfig)
-    if config.name != request.name:
+    changed = changed_settings(request.settings, before)
+    if "name" in changed and config.name != request.name:
         write_config(state / CONFIG_NAME, replace(config, name=request.name))
     with Hub.open(state) as hub:
-        if "admin_password" in request.passwords:
-            accounts.set_password(hub.local, accounts.FIRST_USER, request.passwords["admin_password"])
-        return _remember(hub.local, request, memory, changed_settings(request.settings, before), {}, hub.id)
+        for path in _new_passwords(hub.local, request, memory):
+            accounts.set_password(hub.local, accounts.FIRST_USER, request.passwords[path])
+        return _remember(hub.local, request, memory, changed, {}, hub.id)
+
+
+def _new_passwords(local: Local, request: Request, memory: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the accounts' passwords that were not given by the same request before."""
+    from werkzeug.security import check_password_hash
+
+    stored = local.get(FIRSTBOOT, {})
+    given = stored.get("given", {}) if stored.get("request") == memory["request"] else {}
+    return [
+        path
+        for path, password in request.passwords.items()
+        if path in _ADMIN and not (path in given and check_password_hash(given[path], password))
+    ]
 
 
 def _remember(
@@ -154,10 +175,15 @@ def _remember(
     machine: str,
 ) -> dict[str, Any]:
     """Commit: the settings and the memory of the request in one transaction."""
+    from werkzeug.security import generate_password_hash
+
+    new = _new_passwords(local, request, memory)
     stored = local.get(FIRSTBOOT, {})
     again = stored.get("request") == memory["request"]
     applied = stored["applied"] if again else sorted({*changed, *request.passwords})
-    kept = {**memory, "settings": dict(request.settings), "applied": applied, "id": machine}
+    given = dict(stored.get("given", {})) if again else {}
+    given |= {path: generate_password_hash(request.passwords[path]) for path in new}
+    kept = {**memory, "settings": dict(request.settings), "applied": applied, "id": machine, "given": given}
     local.put_all({**values, SCHOOL_CODE: request.settings.get(SCHOOL_CODE), FIRSTBOOT: kept})
     if not again:
         local.audit("shuxiang.toml", FIRSTBOOT, " ".join(applied), system_clock())

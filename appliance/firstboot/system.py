@@ -1,4 +1,4 @@
-"""The files of the system that a request asks for: host name, time zone, language, networks, the wish for a data disk.
+"""The files of the system that a request asks for: host name, time zone, language, networks.
 
 Pure up to `write`: what each file is to hold is worked out first. Invariants: only the files named here are touched,
 each in one durable step and only where it differs; those with passwords are readable by root alone (NetworkManager
@@ -20,7 +20,7 @@ from appliance.firstboot.request import Request
 from catalog import durable
 
 HOST_NAME, ZONE_NAME, ZONE_LINK = "etc/hostname", "etc/timezone", "etc/localtime"
-ENVIRONMENT, DATA_DISK = "etc/shuxiang/language.conf", "etc/shuxiang/data-disk"
+ENVIRONMENT = "etc/shuxiang/language.conf"
 CONNECTIONS = "etc/NetworkManager/system-connections"
 WIFI, CABLE = f"{CONNECTIONS}/shuxiang-wifi.nmconnection", f"{CONNECTIONS}/shuxiang-cable.nmconnection"
 STAMP = "etc/shuxiang/firstboot.json"
@@ -107,9 +107,9 @@ def system_files(request: Request, host_name: str, stored_psk: str | None = None
     files = [SystemFile(path=HOST_NAME, text=f"{host_name}\n")]
     if zone:
         files += [SystemFile(path=ZONE_LINK, link=f"{ZONES}/{zone}"), SystemFile(path=ZONE_NAME, text=f"{zone}\n")]  # fmt: skip
-    if language:
-        files.append(SystemFile(path=ENVIRONMENT, text=f"LC_MESSAGES={_LOCALES[language]}\n"))
-    files.append(SystemFile(path=DATA_DISK, text=f"{said.get('data_disk', 'auto')}\n"))
+    files.append(
+        SystemFile(path=ENVIRONMENT, text=f"LC_MESSAGES={_LOCALES[language]}\n" if language else None)
+    )
     files.append(SystemFile(path=WIFI, text=_wifi(request, stored_psk), mode=0o600))
     files.append(SystemFile(path=CABLE, text=_cable(said), mode=0o600))
     return files

@@ -23,7 +23,6 @@ MOST_NAME_BYTES = 57
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 63
 ROLES = {"box": ("书箱", "学校"), "hub": ("县中心", "中心")}
 LANGUAGES = {"zh-CN": ("中文", "zh", "简体中文"), "en": ("英文", "英语", "English")}
-DISKS = {"auto": ("自动",), "card": ("只用卡", "不用"), "required": ("必须", "必须有")}
 ZONES = {"Asia/Shanghai": ("北京时间", "上海"), "Asia/Urumqi": ("新疆时间", "乌鲁木齐")}
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _TERMS = {"a": "a", "b": "b"}
@@ -49,10 +48,6 @@ def role(text: str) -> str:
 
 def language(text: str) -> str:
     return word_of(LANGUAGES, text)
-
-
-def data_disk(text: str) -> str:
-    return word_of(DISKS, text)
 
 
 def time_zone(text: str) -> str:

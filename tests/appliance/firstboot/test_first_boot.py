@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from appliance.firstboot.request import read_request
 from appliance.firstboot.template import write_request
 from appliance.hub import Hub
 from catalog.clock import system_clock
-from webui.accounts import is_right_password
+from webui.accounts import is_right_password, set_password
 
 FINGERPRINT = "ab" * 32
 SETTINGS: dict[str, Any] = {
@@ -31,7 +34,6 @@ SETTINGS: dict[str, Any] = {
     "school_code": "3362000123",
     "time_zone": "Asia/Shanghai",
     "language": "zh-CN",
-    "data_disk": "auto",
     "hub.url": "http://192.168.1.10:8088",
     "hub.fingerprint": FINGERPRINT,
     "scope.stages": ["primary"],
@@ -147,6 +149,71 @@ def test_a_changed_file_changes_only_what_is_new(machine: Machine) -> None:
     assert "psk=\\sa\\\\b 12345\n" in wifi, "a password that is kept stays"
 
 
+def test_another_line_takes_back_no_change_by_hand(machine: Machine) -> None:
+    machine.ask()
+    machine.boot()
+    config = machine.state / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(
+        text.replace("石桥教学点", "石桥小学").replace("192.168.1.10", "192.168.1.99"), encoding="utf-8"
+    )
+    machine.change("# month_budget_mb = 0", "month_budget_mb = 500")
+    outcome = machine.boot()
+    assert outcome.result.applied == ("policy.month_budget_mb",) and outcome.result.name == "石桥小学"
+    with Box.open(machine.state) as box:
+        assert (box.config.name, box.config.hub) == ("石桥小学", "http://192.168.1.99:8088")
+
+
+def test_a_line_that_is_gone(machine: Machine) -> None:
+    machine.ask()
+    machine.boot()
+    assert machine.file("etc/shuxiang/language.conf") == "LC_MESSAGES=zh_CN.UTF-8\n"
+    machine.ask(language=None, time_zone=None)
+    assert machine.boot().result.applied == ("admin_password", "language", "teacher_password", "time_zone", "wifi.password")  # fmt: skip
+    assert not (machine.root / "etc/shuxiang/language.conf").exists()
+    # A clock must show some zone: the last one that was asked for.
+    assert (machine.root / "etc/localtime").readlink() == Path("/usr/share/zoneinfo/Asia/Shanghai")
+
+
+@contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Let `directory` be mounted read-only, as FAT becomes after an error."""
+    need_root("mounting")
+    subprocess.run(["mount", "--bind", directory, directory], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+def test_a_card_that_can_not_be_written_takes_nothing_back(machine: Machine) -> None:
+    machine.ask()
+    with read_only(machine.card):
+        outcome = machine.boot()
+        assert outcome.result.fine and not outcome.unchanged
+        assert outcome.failure is not None and 20 <= outcome.failure.exit_code < 30
+        words = outcome.result.words("zh-CN")
+        assert words[0] == "结果：成功，已按 shuxiang.toml 设置好。"
+        assert outcome.failure.line("zh-CN") in words and not any("密码已删除" in line for line in words)
+        assert "out of shuxiang.toml" not in " ".join(outcome.result.words("en"))
+        with Box.open(machine.state) as box:
+            set_password(box.local, "technician", "changed on the page")
+        assert machine.boot().result.fine
+        with Box.open(machine.state) as box:
+            assert is_right_password(box.local, "technician", "changed on the page")
+            assert is_right_password(box.local, "teacher", "teacher-1")
+            assert box.local.get("firstboot_result")["fine"]
+    # Another password of the same length leaves the same file when it is taken out.
+    machine.change("teacher-1", "teacher-2")
+    outcome = machine.boot()
+    assert outcome.failure is None and "密码已删除" in machine.text(RESULT_NAME)
+    with Box.open(machine.state) as box:
+        assert is_right_password(box.local, "technician", "changed on the page")
+        assert is_right_password(box.local, "teacher", "teacher-2")
+    assert machine.boot().unchanged
+
+
 def test_another_role_or_county_is_refused_and_nothing_changes(machine: Machine) -> None:
     machine.ask()
     machine.boot()
@@ -219,6 +286,41 @@ def test_a_hub(machine: Machine) -> None:
     assert machine.boot().unchanged and (machine.card / "1.root.json").read_bytes() == root
     machine.change("青禾县电教馆", "青禾县教育局")
     assert machine.boot().result.applied == ("name",)
+
+
+def test_a_full_card_has_no_room_for_the_root(tmp_path: Path) -> None:
+    with stick("vfat", 40 << 20) as place:
+        machine = Machine(tmp_path, place)
+        machine.put(write_request({"role": "hub", "name": "青禾县电教馆"}, {"admin_password": "12345678"}))
+        block = b"x" * (1 << 16)
+        with contextlib.suppress(OSError), (place / "films").open("wb", buffering=0) as stream:
+            while stream.write(block):
+                pass
+        outcome = machine.boot()
+        assert outcome.result.fine and outcome.failure is not None
+        assert "密码已删除" in "".join(outcome.result.words("zh-CN")) and '"*"' in machine.text()
+        (place / "films").unlink()
+        outcome = machine.boot()
+        assert outcome.failure is None and (place / "1.root.json").exists()
+        assert outcome.result.words("en") and "E-" not in machine.text(RESULT_NAME)
+        assert machine.boot().unchanged
+
+
+def test_the_root_beside_may_be_gone_later(machine: Machine, tmp_path: Path) -> None:
+    made, _ = Hub.create(tmp_path / "hub", "青禾县")
+    made.close()
+    root = (tmp_path / "hub" / "public" / "metadata" / "1.root.json").read_bytes()
+    (machine.card / "1.root.json").write_bytes(root)
+    machine.ask(hub__fingerprint=None)
+    assert machine.boot().failure is None
+    (machine.card / "1.root.json").unlink()
+    assert machine.boot().unchanged
+    # A cut came before the result was kept.
+    with Box.open(machine.state) as box:
+        box.local.put("firstboot_result", None)
+    outcome = machine.boot()
+    assert outcome.failure is None and outcome.result.fine and "E-" not in machine.text(RESULT_NAME)
+    assert outcome.result.name == "石桥教学点"
 
 
 def test_a_hub_goes_on_after_a_cut_between_its_keys_and_its_configuration(tmp_path: Path) -> None:

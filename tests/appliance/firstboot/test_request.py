@@ -281,7 +281,6 @@ REQUESTS = st.fixed_dictionaries(
         "school_code": st.from_regex(r"[0-9]{10}", fullmatch=True),
         "time_zone": st.sampled_from(["Asia/Shanghai", "Asia/Urumqi"]),
         "language": st.sampled_from(["zh-CN", "en"]),
-        "data_disk": st.sampled_from(["auto", "card", "required"]),
         "scope.stages": st.just(["junior", "primary"]),
         "scope.grades": st.just(["g1", "g2", "g11"]),
         "scope.editions": st.lists(

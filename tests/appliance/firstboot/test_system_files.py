@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from appliance.firstboot.request import Request
-from appliance.firstboot.system import CABLE, WIFI, System, system_files
+from appliance.firstboot.system import CABLE, ENVIRONMENT, WIFI, System, system_files
 
 Lookup = Callable[[str, str], str]
 
@@ -90,18 +90,17 @@ def test_the_second_fixed_address_stands_beside_the_automatic_one(key_file: Call
 
 def test_files_come_and_go(tmp_path: Path) -> None:
     system = System(tmp_path)
-    full = asked({"wifi.password": "12345678"}, wifi__ssid="school", network__fixed_address="10.1.1.9/8", time_zone="Asia/Urumqi", language="en", data_disk="required")  # fmt: skip
+    full = asked({"wifi.password": "12345678"}, wifi__ssid="school", network__fixed_address="10.1.1.9/8", time_zone="Asia/Urumqi", language="en")  # fmt: skip
     changed = system.write(full, "sx-1")
     assert set(changed) == {
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()
     }
     for path in (WIFI, CABLE):
         assert (tmp_path / path).stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "etc/shuxiang/data-disk").read_text() == "required\n"
     assert (tmp_path / "etc/shuxiang/language.conf").read_text() == "LC_MESSAGES=C.UTF-8\n"
     assert (tmp_path / "etc/timezone").read_text() == "Asia/Urumqi\n"
     assert system.write(full, "sx-1") == []
     (tmp_path / WIFI).chmod(0o644)
     assert system.write(full, "sx-1") == [WIFI]
-    assert set(system.write(asked(), "sx-1")) == {WIFI, CABLE, "etc/shuxiang/data-disk"}
+    assert set(system.write(asked(), "sx-1")) == {WIFI, CABLE, ENVIRONMENT}
     assert not (tmp_path / WIFI).exists() and not (tmp_path / CABLE).exists()
