@@ -50,9 +50,10 @@ def check_ground(root: Path) -> None:
     Raises `StorageError` E-STICK-ACCESS where we may not write there, `OSError`.
     """
     device = root.stat().st_dev
+    # Of a disk that is read-only the first write tells.
     read_only = os.statvfs(root).f_flag & os.ST_RDONLY
-    if not read_only and not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
-        raise StorageError("E-STICK-ACCESS", where=root)
+    if not read_only:
+        _check_access(root)
     try:
         if not stat.S_ISREG((root / tree.EXPORTING).lstat().st_mode):
             raise _refused(root / tree.EXPORTING, "file")
@@ -66,6 +67,8 @@ def check_ground(root: Path) -> None:
             continue
         if not stat.S_ISDIR(found.st_mode) or found.st_dev != device:
             raise _refused(place, "folder")
+        if not read_only:
+            _check_access(place)
         with os.scandir(place) as entries:
             for entry in entries:
                 if _is_ours(folder, entry.name) and not entry.is_file(follow_symlinks=False):
@@ -137,6 +140,11 @@ def write_plain(path: Path, data: bytes) -> None:
 def own_bytes(path: Path) -> bytes:
     """Return the bytes of a file of this machine; raise `StorageError`, which blames no stick."""
     return durable.storage(path.read_bytes, path)
+
+
+def _check_access(folder: Path) -> None:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        raise StorageError("E-STICK-ACCESS", where=folder)
 
 
 def _is_ours(folder: str, name: str) -> bool:

@@ -17,7 +17,7 @@ from catalog.errors import ContentError
 from sync import tree
 from sync.exporting.ground import SIGNED_FOLDERS
 from sync.exporting.stock import Item, Stock
-from sync.exporting.units import Tell, same_blob
+from sync.exporting.units import MOST_FILE_BYTES, Tell, same_blob
 from sync.formats.stickpack import SMALL_BYTES, Member
 from sync.roads.stick import StickPacks, pack_files, parts_of_blob, read_index
 
@@ -69,6 +69,10 @@ class Inventory:
                 path.unlink()
                 continue
             length = path.stat().st_size
+            if length > wanted.get(sha256, MOST_FILE_BYTES):
+                # Not ours, and a sparse one would be read for years.
+                path.unlink()
+                continue
             tell(length)
             if length < wanted.get(sha256, 0) or hash_file(path) == sha256:
                 continue

@@ -100,7 +100,7 @@ class Export:
         where = error.filename if isinstance(error.filename, (str, Path)) else self._root
         if not Path(where).is_relative_to(self._root):
             return durable.storage_error(error, where)
-        if error.errno in _CLOSED:
+        if not self._began and error.errno in _CLOSED:
             return StorageError("E-STICK-ACCESS", where=where, found=error.strerror)
         if self._began and error.errno not in _HONEST:
             # A fake that writes over its own tables fails in many ways.

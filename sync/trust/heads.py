@@ -2,7 +2,8 @@
 
 A head is the chain timestamp -> snapshot -> targets -> catalogue. `timestamp.json` names the current one; older chains
 stay beside it for readers who are under way. Invariant: this module believes what it reads, so it reads only trees
-that this machine wrote after checking (`sync.publishing.publish` its own, `sync.trust.accept` the accepted one), never a road.
+that this machine wrote after checking (`sync.publishing.publish` its own, `sync.trust.accept` the accepted one), never a road. Of a
+stick `prune` sees names alone, after `sync.exporting.ground` has looked where they lead; the head of a stick is read there.
 """
 
 from __future__ import annotations

@@ -180,19 +180,23 @@ def test_a_newer_signature_of_the_same_release_stays(county: County, tmp_path: P
         assert (root / tree.TIMESTAMP).read_bytes() == signed
 
 
-def test_a_disk_that_only_root_may_write_is_told(county: County) -> None:
+@pytest.mark.parametrize("closed", [".", "packs"])
+def test_a_disk_that_only_root_may_write_is_told(closed: str) -> None:
     need_root("being nobody")
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name) / "stick"
-        root.mkdir()
         Path(name).chmod(0o755)
+        root = Path(name) / "stick"
+        (root / "packs").mkdir(parents=True)
+        for folder in (root, root / "packs"):
+            os.chown(folder, 0 if folder == root / closed else 65534, -1)
         os.seteuid(65534)
         try:
             with pytest.raises(StorageError) as refusal:
                 check_ground(root)
         finally:
             os.seteuid(0)
-    assert refusal.value.code == "E-STICK-ACCESS" and "uid=shuxiang" in refusal.value.line("en")
+    assert refusal.value.code == "E-STICK-ACCESS" and refusal.value.where == str(root / closed)
+    assert "uid=shuxiang" in refusal.value.line("en")
 
 
 def test_a_bundle_is_kept_where_the_stick_says_nothing_of_the_box(county: County, tmp_path: Path) -> None:
@@ -205,3 +209,17 @@ def test_a_bundle_is_kept_where_the_stick_says_nothing_of_the_box(county: County
             box.library, box.blobs, box.state / "trust", root, bundles=("other",), box_id="cd" * 16
         )
         assert result.blobs == 1 and len(pack_files(root)) == 1
+
+
+def test_a_blob_without_end_on_a_cut_stick_is_not_read(county: County, tmp_path: Path) -> None:
+    root = tmp_path / "stick"
+    write(county, root)
+    (film,) = (root / "blobs").glob("*/*")
+    other = root / tree.blob_path("ab" * 32)
+    other.parent.mkdir()
+    other.touch()
+    for path in (film, other):
+        os.truncate(path, 1 << 42)
+    (root / MARKER).touch()
+    write(county, root)
+    assert not other.exists() and film.stat().st_size == 2 * MIB
