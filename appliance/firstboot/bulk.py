@@ -1,7 +1,9 @@
 """Makes the `shuxiang.toml` of every school of a county from its list: a folder for each, passwords in one sheet.
 
 Invariants: a file is written only where it passes the check of first boot; one that is there is never overwritten, so
-that a second run adds the schools that are new and no password is lost. A wrong row never hides the others.
+that a second run adds the schools that are new. The sheet is durable before the first folder and names the passwords of
+the folders that were there as well: of several sheets the newest is whole and right, wherever a run was cut. A wrong row
+never hides the others.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from webui.hub.accounts import new_password
 
 PASSWORDS_NAME = "密码表"
 _HEADERS = ("名称", "学校标识码", "文件夹", "管理密码 technician", "老师密码 teacher")
+_ACCOUNTS = ("admin_password", "teacher_password")
 _PLACES = {
     "name": "name",
     "school_code": "school_code",
@@ -39,7 +42,7 @@ _YES = ("是", "有", "√", "1", "true", "yes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a run made: the folders that are new, the sheet of their passwords (None where nothing is new), findings."""
+    """What a run made: the folders that are new, the sheet of all passwords (None where nothing is new), findings."""
 
     folders: tuple[str, ...]
     kept: tuple[str, ...]
@@ -55,10 +58,11 @@ def make_for_schools(schools: Path, target: Path, *, fingerprint: str, hub: str)
     findings: list[Finding] = []
     taken: dict[str, School] = {}
     rows: list[tuple[str, ...]] = []
+    new: dict[str, bytes] = {}
     kept: list[str] = []
     durable.storage(lambda: durable.make_directory(target), target)
     for school in read_schools(schools, findings.append):
-        passwords = {"admin_password": new_password(), "teacher_password": new_password()}
+        passwords = {path: new_password() for path in _ACCOUNTS}
         data = _file_of(school, {"role": "box", "hub.url": hub, "hub.fingerprint": fingerprint}, passwords)
         reading = read_request(data)
         findings += [_at_row(one, school) for one in reading.findings]
@@ -68,18 +72,26 @@ def make_for_schools(schools: Path, target: Path, *, fingerprint: str, hub: str)
         place = target / folder / FILE_NAME
         if place.exists():
             kept.append(folder)
+            passwords = _passwords_of(place)
             findings.append(
                 Finding(code="E-FILE-EXISTS", level=WARNING, sheet=school.sheet, row=school.row, path=f"{folder}/{FILE_NAME}")
             )  # fmt: skip
-            continue
-        durable.storage(lambda: _write(place, data), place)  # noqa: B023
+        else:
+            new[folder] = data
         rows.append(
             (school.values["name"], school.values.get("school_code", ""), folder, *passwords.values())
         )
-    sheet = _write_passwords(target, rows) if rows else None
-    return Made(
-        folders=tuple(row[2] for row in rows), kept=tuple(kept), sheet=sheet, findings=tuple(findings)
-    )
+    sheet = _write_passwords(target, rows) if new else None
+    for folder, data in new.items():
+        place = target / folder / FILE_NAME
+        durable.storage(lambda: _write(place, data), place)  # noqa: B023
+    return Made(folders=tuple(new), kept=tuple(kept), sheet=sheet, findings=tuple(findings))
+
+
+def _passwords_of(place: Path) -> dict[str, str]:
+    """Return the passwords of a folder that was there: empty where someone took them out."""
+    request = read_request(durable.storage(place.read_bytes, place)).request
+    return {path: request.passwords.get(path, "") if request else "" for path in _ACCOUNTS}
 
 
 def _file_of(school: School, said: Mapping[str, Any], passwords: Mapping[str, str]) -> bytes:
@@ -113,15 +125,19 @@ def _at_row(finding: Finding, school: School) -> Finding:
 
 
 def _is_double(school: School, taken: dict[str, School], findings: list[Finding]) -> bool:
-    """Return whether another row has this name or code: two machines of one name are told apart by nobody."""
-    for column in ("name", "school_code"):
-        text = school.values.get(column, "")
-        other = taken.setdefault(f"{column} {text}", school) if text else school
-        if other is not school:
+    """Return whether another row has this name, code or folder: two machines of one name are told apart by nobody."""
+    own = [(column, school.values.get(column, "")) for column in ("name", "school_code")]
+    # Windows and FAT know no case.
+    keys = {f"{column} {text}": (column, text) for column, text in own if text}
+    keys[f"folder {_folder_of(school).casefold()}"] = ("name", _folder_of(school))
+    for key, (column, text) in keys.items():
+        if key in taken:
+            other = taken[key]
             findings.append(
                 Finding(code="E-PRESEED-DOUBLE", sheet=school.sheet, row=school.row, column=column, found=f"{text} @ {other.sheet} {other.row}")
             )  # fmt: skip
             return True
+    taken |= dict.fromkeys(keys, school)
     return False
 
 
@@ -138,17 +154,19 @@ def _write(place: Path, data: bytes) -> None:
 
 
 def _write_passwords(target: Path, rows: list[tuple[str, ...]]) -> Path:
-    """Write the sheet for the technician beside the folders; an earlier one stays."""
+    """Write the sheet for the technician beside the folders in one step; an earlier one stays."""
     number, place = 1, target / f"{PASSWORDS_NAME}.xlsx"
     while place.exists():
         number += 1
         place = target / f"{PASSWORDS_NAME} {number}.xlsx"
 
+    staged = target / f".{PASSWORDS_NAME}.part"
+
     def write() -> None:
-        place.touch(mode=0o600)
-        write_sheet(place, PASSWORDS_NAME, _HEADERS, rows)
-        durable.sync_file(place)
-        durable.sync_directory(target)
+        staged.unlink(missing_ok=True)
+        staged.touch(mode=0o600)
+        write_sheet(staged, PASSWORDS_NAME, _HEADERS, rows)
+        durable.publish_file(staged, place)
 
     durable.storage(write, place)
     return place

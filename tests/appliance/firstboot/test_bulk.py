@@ -9,8 +9,9 @@ import pytest
 from command import call
 from openpyxl import Workbook, load_workbook
 
-from appliance.firstboot.bulk import make_for_schools
+from appliance.firstboot.bulk import Made, make_for_schools
 from appliance.firstboot.request import read_request
+from catalog.errors import StorageError
 
 HEAD = ["序号", "学校名称", "学校标识码", "年级", "数学", "三年级语文上册教材", "WiFi名称", "WiFi密码", "固定地址", "专网", "中心校书箱", "奇怪的列"]  # fmt: skip
 ROWS = [
@@ -92,6 +93,49 @@ def test_a_second_run_adds_what_is_new(tmp_path: Path) -> None:
     assert (again["made"], again["kept"]) == (["3362000127-新教学点"], made["made"])
     assert (target / made["made"][0] / "shuxiang.toml").read_bytes() == before
     assert sorted(path.name for path in target.glob("*.xlsx")) == ["密码表 2.xlsx", "密码表.xlsx"]
+
+
+def passwords_in(sheet: Path | None) -> dict[str, list[str]]:
+    """Return the passwords of a sheet by folder."""
+    assert sheet is not None
+    table = load_workbook(sheet).active
+    assert table is not None
+    rows = [[str(cell or "") for cell in row] for row in table.iter_rows(min_row=2, values_only=True)]
+    return {row[2]: row[3:] for row in rows}
+
+
+def test_a_run_that_fails_loses_no_password(tmp_path: Path) -> None:
+    source, target = write_list(tmp_path / "学校.xlsx"), tmp_path / "out"
+
+    def make() -> Made:
+        return make_for_schools(source, target, fingerprint="ab" * 32, hub="http://10.0.0.2:8088")
+
+    target.mkdir()
+    # The second folder can not be made: a file has its name.
+    (target / "3362000126-河湾 小学").write_text("")
+    with pytest.raises(StorageError):
+        make()
+    (target / "3362000126-河湾 小学").unlink()
+    first = (target / "3362000123-石桥教学点" / "shuxiang.toml").read_bytes()
+    made = make()
+    assert made.kept == ("3362000123-石桥教学点",) and made.folders == ("3362000126-河湾 小学",)
+    assert (target / "3362000123-石桥教学点" / "shuxiang.toml").read_bytes() == first
+    told = passwords_in(made.sheet)
+    for folder in (*made.kept, *made.folders):
+        request = read_request((target / folder / "shuxiang.toml").read_bytes()).request
+        assert request is not None
+        assert told[folder] == [request.passwords["admin_password"], request.passwords["teacher_password"]]
+    assert make().sheet is None
+    assert {path.name for path in target.iterdir() if path.is_file()} == {"密码表.xlsx", "密码表 2.xlsx"}
+
+
+def test_two_schools_never_share_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "学校.csv"
+    path.write_text("学校名称,年级\n丙/校,g1\n丙:校,g1\nABC校,g1\nabc校,g1\n丁校,g1\n", encoding="utf-8")
+    made = make_for_schools(path, tmp_path / "out", fingerprint="ab" * 32, hub="http://10.0.0.2:8088")
+    assert made.folders == ("丙 校", "ABC校", "丁校") and not made.kept
+    assert [(one.row, one.code) for one in made.findings] == [(3, "E-PRESEED-DOUBLE"), (5, "E-PRESEED-DOUBLE")]  # fmt: skip
+    assert set(passwords_in(made.sheet)) == {"丙 校", "ABC校", "丁校"}
 
 
 def test_a_list_that_is_none(tmp_path: Path) -> None:
