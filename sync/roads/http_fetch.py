@@ -46,6 +46,7 @@ class Fetching:
         self._staging = staging
         self._dead_files = 0
         self._spreads = True
+        self._spreading = threading.Lock()
         # Together the connections risk no more than one of them would.
         self._checkpoint_bytes = CHECKPOINT_BYTES // line.settings.connections
 
@@ -112,9 +113,9 @@ class Fetching:
         while staged.offset < file.size_bytes and not self.stop.is_set():
             before = staged.offset
             try:
-                if self._is_for_all(connection, file, staged):
-                    self._spread(connection, file, staged)
-                else:
+                if not (
+                    self._is_for_all(connection, file, staged) and self._spread(connection, file, staged)
+                ):
                     self._attempt(connection, file, staged)
             except RoadFailure as failure:
                 connection.close()
@@ -134,13 +135,22 @@ class Fetching:
             and connection.round_trip_seconds() >= LONG_SECONDS
         )
 
-    def _spread(self, connection: Connection, file: TreeFile, staged: StagedFile) -> None:
+    def _spread(self, connection: Connection, file: TreeFile, staged: StagedFile) -> bool:
+        """Bring the file over many connections; return False where another has them.
+
+        The last file of each thread may be large, and what a kill may cost is reckoned for one.
+        """
+        if not self._spreading.acquire(blocking=False):
+            return False
         try:
             Spread(self._line, file, staged, self.stop).run(connection)
         except ContentError:
             # A server that gives no parts; what it does give is judged there.
             self._spreads = False
             connection.close()
+        finally:
+            self._spreading.release()
+        return True
 
     def _give_up(self, reason: Exception, file: TreeFile) -> RoadError:
         error = self._line.down(reason, file.path)

@@ -59,7 +59,8 @@ def test_a_run_waits_few_times(tmp_path: Path) -> None:
             result = box.update(line.address, now=NOW + DAY, box_id="ab" * 16)
             assert result.failure is None and result.fetched_blobs == 4
             # The timestamp with the box's file; the chain below it; manifest and transport; the content.
-            assert line.rounds - before == 4
+            # (Where this machine is slow, one begins before the last answer of the one before is out.)
+            assert line.rounds - before <= 4
             before, paths = line.rounds, len(line.paths)
             box.update(line.address, now=NOW + DAY, box_id="ab" * 16)
             assert line.rounds - before == 1
@@ -121,6 +122,16 @@ def test_one_large_file_comes_over_all_connections(root: Path, tmp_path: Path) -
         # Each byte once, and from the file's beginning on.
         assert sum(last + 1 - first for first, last in line.parts) == file.size_bytes
     assert hash_file(came[0].path) == file.sha256
+
+
+@pytest.mark.usefixtures("long")
+def test_one_file_at_a_time_has_all_connections(root: Path, tmp_path: Path) -> None:
+    grow_tree(root, small=0, large=0)
+    files = [put_blob(root, random.Random(number).randbytes(3 * MIB)) for number in range(4)]
+    with LongLine(root, 0.05) as line:
+        came, missed = bring(line.address, files, tmp_path / "staging")
+        assert len(came) == 4 and not missed
+        assert line.connections <= spread.CONNECTIONS + QUICK.connections
 
 
 @pytest.mark.usefixtures("long")
