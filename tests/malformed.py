@@ -5,23 +5,29 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 _HEAD = re.compile(rb"GET (\S+) HTTP/1\.1\r\n")
 _RANGE = re.compile(rb"\r\nRange: bytes=(\d+)-(\d*)\r\n")
+_TOGETHER_SECONDS = 0.02
 
 Answer = Callable[[str, int, int | None], Iterator[bytes]]
 """The bytes of the answer to a question for a path, from a place, to a last place where one was named."""
 
 
 class MalformedServer:
-    """Answers each question with what `answer` makes; `questions` are the heads as they came."""
+    """Answers each question with what `answer` makes; `questions` are the heads as they came.
 
-    def __init__(self, answer: Answer) -> None:
+    `drops_ahead`: of questions that came together it sees only the first, as some proxies do.
+    """
+
+    def __init__(self, answer: Answer, *, drops_ahead: bool = False) -> None:
         self.questions: list[bytes] = []
         self.sent_bytes = 0
         self._answer = answer
+        self._drops_ahead = drops_ahead
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
@@ -64,6 +70,12 @@ class MalformedServer:
                 while (end := data.find(b"\r\n\r\n")) >= 0:
                     head, data = data[: end + 4], data[end + 4 :]
                     self.questions.append(head)
+                    if self._drops_ahead:
+                        time.sleep(_TOGETHER_SECONDS)
+                        data = b""
+                        with suppress(BlockingIOError):
+                            while one.recv(65536, socket.MSG_DONTWAIT):
+                                pass
                     self._send(one, head)
 
     def _send(self, one: socket.socket, head: bytes) -> None:

@@ -19,7 +19,6 @@ import termios
 from collections import deque
 from contextlib import suppress
 from typing import NamedTuple, Protocol, cast
-from urllib.parse import quote
 
 RECEIVE_BUFFER_BYTES, LEAST_BUFFER_BYTES = 512 << 10, 16 << 10
 BUFFER_SECONDS = 0.6
@@ -53,7 +52,7 @@ class Line(Protocol):
 
 
 class Asked(NamedTuple):
-    """One question: the file at `path` below the server's root, from `start` (to `last`), unless it has the tag."""
+    """One question: the file at `path`, as a URL has it, from `start` (to `last`), unless it has the tag."""
 
     path: str
     start: int = 0
@@ -73,6 +72,8 @@ class Connection:
         """What was asked and has no answer yet, in order."""
         self.answers = 0
         """How many answers came since it was opened."""
+        # For each of `asked`, whether the answer before it was still to come or to be read.
+        self._were_ahead: deque[bool] = deque()
         self._host = host
         self._port = port
         self._timeout_seconds = timeout_seconds
@@ -105,6 +106,7 @@ class Connection:
             self.sock.close()
         self.sock = self._stream = self._last = None
         self.asked.clear()
+        self._were_ahead.clear()
         self.answers = 0
 
     def abort(self) -> None:
@@ -118,6 +120,11 @@ class Connection:
         """Whether the next question may be asked on it: it is open, and every answer was read to its end."""
         return self.sock is not None and not self.asked and not self._is_ending and self._is_read
 
+    @property
+    def has_asked_ahead(self) -> bool:
+        """Whether one of the open questions was asked before the answer to the one before it was read."""
+        return any(self._were_ahead)
+
     def ask(self, asked: Asked) -> None:
         """Send a question; open the connection where it is not. Raises `OSError`."""
         if self._is_ending:
@@ -126,7 +133,7 @@ class Connection:
             self.connect()
         assert self.sock is not None
         lines = [
-            f"GET {quote(asked.path)} HTTP/1.1",
+            f"GET {asked.path} HTTP/1.1",
             f"Host: {self._host_field()}",
             "Accept-Encoding: identity",
         ]
@@ -134,8 +141,10 @@ class Connection:
             lines.append(f"Range: bytes={asked.start}-{'' if asked.last is None else asked.last}")
         if asked.tag:
             lines.append(f"If-None-Match: {asked.tag}")
+        is_ahead = bool(self.asked) or not self._is_read
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
         self.asked.append(asked)
+        self._were_ahead.append(is_ahead)
 
     def answer(self) -> http.client.HTTPResponse:
         """Return the head of the answer to the first question that has none yet; its body is still to be read.
@@ -149,6 +158,7 @@ class Connection:
         response = http.client.HTTPResponse(cast(socket.socket, _Answers(self._stream)), method="GET")
         response.begin()
         self.asked.popleft()
+        self._were_ahead.popleft()
         self.answers += 1
         self._last = response
         return response
@@ -185,7 +195,8 @@ class Connection:
         return self._last is not None and self._last.will_close
 
     def _host_field(self) -> str:
-        name = f"[{self._host}]" if ":" in self._host else self._host
+        # RFC 9110 §7.2 takes the name from RFC 3986 §3.2.2: a Chinese one in its ASCII form.
+        name = f"[{self._host}]" if ":" in self._host else self._host.encode("idna").decode("ascii")
         usual = 443 if self._secure else 80
         return name if self._port == usual else f"{name}:{self._port}"
 
@@ -243,6 +254,10 @@ def unread_bytes(one: socket.socket) -> int:
 
 
 def open_socket(host: str, port: int, timeout_seconds: float | None, buffer_bytes: int) -> socket.socket:
+    """Return a socket connected to the first address of `host` that answers, its kernel buffer bounded before.
+
+    Raises `OSError`, the last address's where none answers.
+    """
     failure: OSError | None = None
     for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         one = socket.socket(family, kind, protocol)

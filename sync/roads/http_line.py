@@ -10,25 +10,27 @@ import http.client
 import threading
 from contextlib import suppress
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from catalog.errors import ConfigError, RoadError
 from sync.roads.connection import Asked, Connection, buffer_for, connections_for
-from sync.roads.road import RoadSettings
+from sync.roads.road import RoadSettings, split_address
 
 READ_BYTES = 128 << 10
 FAILURES = (OSError, http.client.HTTPException)
 LONG_SECONDS = 0.15
 """From this round trip on a line is long: what is on the way is more than one connection's buffer takes."""
 MOST_KEPT = 8
+# What stands for itself in a path (RFC 3986 §3.3), and what quotes.
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 
 class HttpLine:
     """The connections of one road to the tree below `address`. Thread-safe."""
 
     def __init__(self, address: str, settings: RoadSettings) -> None:
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts, host = split_address(address, expected="http://HOST[:PORT]/…")
+        if parts.scheme not in ("http", "https"):
             raise ConfigError("E-CONFIG", where=address, expected="http://HOST[:PORT]/…")
         self.address = address if address.endswith("/") else address + "/"
         self.settings = settings
@@ -38,12 +40,13 @@ class HttpLine:
         self.round_trip_seconds = 0.0
         """How long a question and its answer are on the way, as the last connection had it; 0 until one is known."""
         self._secure = parts.scheme == "https"
-        self._host = parts.hostname
+        self._host = host
         self._port = parts.port or (443 if self._secure else 80)
-        self._base = parts.path.rstrip("/")
+        # Of an address that is copied from elsewhere much may be quoted already.
+        self._base = quote(parts.path.rstrip("/"), safe=_PATH_CHARACTERS)
         self._lock = threading.Lock()
         self._kept: list[Connection] = []
-        self._opening: list[threading.Thread] = []
+        self._opening = 0
         self._closed = False
 
     # -- connections -----------------------------------------------------------------------------------------------
@@ -67,21 +70,18 @@ class HttpLine:
     def open_ahead(self, count: int) -> None:
         """Begin to open so many connections: by the time they are wanted the round trip that it takes is over."""
         with self._lock:
-            missing = min(count, MOST_KEPT) - len(self._kept) - len(self._opening)
+            missing = max(0, min(count, MOST_KEPT) - len(self._kept) - self._opening)
+            self._opening += missing
         for _ in range(missing):
-            thread = threading.Thread(target=self._open_one, name="http-open", daemon=True)
-            self._opening.append(thread)
-            thread.start()
+            threading.Thread(target=self._open_one, name="http-open", daemon=True).start()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close what is kept; what is still being opened closes itself."""
         with self._lock:
             self._closed = True
             kept, self._kept = self._kept, []
         for connection in kept:
             connection.close()
-        # What is still being opened closes itself.
-        self._opening.clear()
 
     def connections(self) -> int:
         """Return over how many connections to fetch."""
@@ -106,15 +106,19 @@ class HttpLine:
 
     def _open_one(self) -> None:
         connection = self._new()
-        with suppress(OSError):
-            connection.connect()
+        try:
+            with suppress(OSError):
+                connection.connect()
+        finally:
+            with self._lock:
+                self._opening -= 1
         self.give(connection)
 
     # -- what passes -----------------------------------------------------------------------------------------------
 
     def asked(self, path: str, start: int = 0, last: int | None = None, tag: str = "") -> Asked:
         """Return the question for the file at `path` of the tree."""
-        return Asked(f"{self._base}/{path}", start, last, tag)
+        return Asked(f"{self._base}/{quote(path)}", start, last, tag)
 
     def answer(self, connection: Connection, question: Asked) -> http.client.HTTPResponse:
         """Return the head of the answer to `question`, which may have been asked before. Raises `FAILURES`."""
@@ -125,7 +129,7 @@ class HttpLine:
         try:
             return connection.answer()
         except FAILURES:
-            if len(connection.asked) > 1:
+            if connection.has_asked_ahead:
                 # Whoever stands between may not like it; the rest of the run asks one by one.
                 self.asks_ahead = False
             raise

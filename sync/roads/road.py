@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
 from catalog.blobs import Blob, Staged
 from catalog.byteranges import ByteRange
-from catalog.errors import ShuxiangError
+from catalog.errors import ConfigError, ShuxiangError
 from sync import tree
 from sync.formats.release import TreeFile
 from sync.line.rate import Governor
@@ -134,6 +135,22 @@ class Batches:
         batch, self._waiting, self._bytes = self._waiting, [], 0
         if batch:
             self._done(batch)
+
+
+def split_address(address: str, *, expected: str) -> tuple[SplitResult, str]:
+    """Return the parts of a URL and its host; raise `ConfigError` E-CONFIG where host or port are none that can be.
+
+    What stands before an "@" may be a password and is not told.
+    """
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        # Both are asked for the errors that they raise, too.
+        if host.encode("idna") and parts.port != 0:
+            return parts, host
+    except ValueError:
+        pass
+    raise ConfigError("E-CONFIG", where=address.rpartition("@")[2], expected=expected)
 
 
 def blob_file(sha256: str, size_bytes: int) -> TreeFile:

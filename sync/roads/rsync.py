@@ -20,18 +20,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from catalog.byteranges import ByteRange
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from sync.formats.release import TreeFile
 from sync.roads.bases import drop_basis, lay_basis
 from sync.roads.relay import Relay
-from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
+from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, split_address, staged_file
 from sync.roads.rsync_output import RECEIVED, Fetch, counted, refusal
 from sync.roads.staging import Staging
 
 _PORT = 873
+_FORM = "rsync://[USER@]HOST[:PORT]/MODULE"
 _END_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 0.1
 _METADATA_BYTES = 4 << 20
@@ -51,13 +51,13 @@ class RsyncRoad:
     name = "rsync"
 
     def __init__(self, address: str, settings: RoadSettings) -> None:
-        parts = urlsplit(address)
-        if parts.scheme != "rsync" or not parts.hostname or parts.path.strip("/") == "" or parts.password:
-            raise ConfigError("E-CONFIG", where=parts.scheme, expected="rsync://[USER@]HOST[:PORT]/MODULE")
+        parts, host = split_address(address, expected=_FORM)
+        if parts.scheme != "rsync" or parts.path.strip("/") == "" or parts.password:
+            raise ConfigError("E-CONFIG", where=parts.scheme, expected=_FORM)
         self.address = address if address.endswith("/") else address + "/"
         self.received_bytes = 0
         self._settings = settings
-        self._host, self._port = parts.hostname, parts.port or _PORT
+        self._host, self._port = host, parts.port or _PORT
         self._metadata: tempfile.TemporaryDirectory[str] | None = None
         # What was tried as differences once comes whole if it is asked for again.
         self._compared: set[str] = set()

@@ -66,10 +66,12 @@ class Source:
 
     @property
     def opened(self) -> Road | None:
+        """The road to the tree, None before it was opened."""
         return self._road
 
     @property
     def received_bytes(self) -> int:
+        """The bytes that came from here in this run."""
         return self._road.received_bytes if self._road else 0
 
     def road(self) -> Road:
@@ -87,6 +89,7 @@ class Source:
         return self._road
 
     def close(self) -> None:
+        """Close the road if it is open."""
         if self._road is not None:
             self._road.close()
 
@@ -191,6 +194,7 @@ class Carrier:
         return dict(counts)
 
     def close(self) -> None:
+        """Close the roads that are open."""
         for source in self.sources:
             source.close()
 
