@@ -19,7 +19,10 @@ from catalog.finder import Finder
 
 FILES = 6
 CHINESE = re.compile("[\u4e00-\u9fff]")
-MODULES = "appliance.cli.box, appliance.cli.hub, appliance.syncing, appliance.health, encodings.idna, encodings.utf_8_sig, _strptime"
+MODULES = (
+    "appliance.cli.box, appliance.cli.hub, appliance.syncing, appliance.health, catalog.search.index, "
+    "concurrent.futures.thread, encodings.idna, encodings.utf_8_sig, _strptime"
+)
 
 
 def said(

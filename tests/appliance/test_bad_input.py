@@ -183,7 +183,7 @@ def test_a_hub_that(name: str, roads: Roads, box: Path) -> None:
     [
         ("down", "E-ROAD", 32),
         ("older", "E-ROLLBACK", 12),
-        ("stranger", "E-SIGNATURE", 11),
+        ("stranger", "E-STICK-OTHER", 11),
         ("cut", "E-SIGNATURE", 11),
     ],
 )
