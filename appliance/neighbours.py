@@ -1,7 +1,8 @@
 """How a run of this box meets others: the swarm that the policy allows, and whom the hub's check-in names.
 
-libtorrent is imported when the first big blob is wanted and not before; where it is missing the run goes without.
-Invariant: a run never waits for the hub's answer but once, at its first big blob.
+libtorrent is imported when a run has a load for the swarm, on a long line beside the run as soon as there is a new
+release; where it is missing the run goes without.
+Invariant: a run never waits for the hub's answer but once, at its first load for the swarm.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ class Update:
         ):
             catalogue.clear_old_indexes(self._library, self._index)
             head = self._accept(carrier, now)
-            if head.changed and carrier.is_long():
+            # A new signature of the release that is shown brings nothing that others could have.
+            if head.release.number != self._library.generation().release and carrier.is_long():
                 company.approach()
             self._take_own_file(carrier, head, now)
             changed = self._show_catalogue(carrier, head)

@@ -238,6 +238,30 @@ def test_pieces_that_a_swarm_left_lie_scattered_and_count(week: Week, box: Synci
     assert 4 * MIB <= result.roads["lan"] < 5 * MIB
 
 
+def test_a_new_signature_alone_is_no_reason_to_meet_anyone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub signs anew each day; who joins for nothing would lead its LAN for nothing."""
+    monkeypatch.setattr(http, "LONG_SECONDS", 0.0)
+    met: list[str] = []
+
+    def joined() -> Swarm:
+        met.append("joined")
+        return Swarm(settings())
+
+    neighbours = Neighbours(open=joined, meet=lambda _: Part(place=(0, 1)))
+    with County(tmp_path / "hub") as county, SyncingBox(tmp_path / "box", county) as box:
+        county.add("deck", b"a lesson")
+        county.publish()
+        with HostileHub(county.public) as hub:
+            first = box.update(hub.address, neighbours=neighbours)
+            assert (first.failure, first.release, met) == (None, 1, ["joined"])
+            assert county.publish(LATER).release == 1
+            again = box.update(hub.address, now=LATER, neighbours=neighbours)
+            assert (again.failure, again.release, met) == (None, 1, ["joined"])
+            assert again.fetched_bytes > 0
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_who_is_alone_on_a_long_line_asks_the_hub_by_road(
     alone: bool, week: Week, box: SyncingBox, monkeypatch: pytest.MonkeyPatch
