@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from package_material import REPOSITORY, Unpacked, packed
 
+from appliance.firstboot.request import FILE_NAME
+from appliance.firstboot.system import ENVIRONMENT, STAMP
 from appliance.health import RSYNC_FIXED
 from catalog.errors import ConfigError, UsageError
 from images.commands import run
@@ -22,9 +24,11 @@ from images.package.licences import copyright_file
 from images.package.target import Arch, foreign_code
 from images.package.wheels import pinned
 
-UNIT = REPOSITORY / "images/package/files/usr/lib/systemd/system/shuxiang.service"
+UNITS = REPOSITORY / "images/package/files/usr/lib/systemd/system"
+UNIT = UNITS / "shuxiang.service"
 OURS = (
     "etc/shuxiang/", "usr/bin/shuxiang", "usr/lib/shuxiang/", "usr/lib/systemd/system/shuxiang.service",
+    "usr/lib/systemd/system/shuxiang-firstboot.service",
     "usr/lib/sysusers.d/shuxiang.conf", "usr/lib/tmpfiles.d/shuxiang.conf", "usr/share/doc/shuxiang/",
 )  # fmt: skip
 # What Debian 13 has for the code in the wheels: each library and the package in `control.DEPENDS` that brings it.
@@ -36,6 +40,18 @@ LIBRARIES = {
 
 
 # -- quick: what needs no package ------------------------------------------------------------------------------------
+
+
+def test_what_first_boot_writes_is_read_by_the_service() -> None:
+    service, first = UNIT.read_text(), (UNITS / "shuxiang-firstboot.service").read_text()
+    assert f"EnvironmentFile=-/{ENVIRONMENT}\n" in service
+    assert "Before=shuxiang.service NetworkManager.service\n" in first
+    assert "ExecStart=/usr/bin/shuxiang firstboot --from /boot/firmware\n" in first
+    assert f"ConditionPathExists=/boot/firmware/{FILE_NAME}\n" in first
+    scripts = REPOSITORY / "images/package/scripts"
+    for name in ("postinst", "postrm"):
+        assert "shuxiang.service shuxiang-firstboot.service" in (scripts / name).read_text()
+    assert all(f"/{path}" in (scripts / "postrm").read_text() for path in (ENVIRONMENT, STAMP))
 
 
 def test_a_failing_program_is_shown_as_a_line_to_paste() -> None:

@@ -16,6 +16,7 @@ import pytest
 from debian_machine import Machine, debian_machine, need_machine
 from package_material import Unpacked, packed
 
+from appliance.firstboot.template import write_request
 from images.package.target import Arch
 
 pytestmark = pytest.mark.slow
@@ -152,14 +153,52 @@ def test_a_hub_runs_its_daemon_and_seeds_under_the_same_unit(machine: Machine, p
     assert refused.returncode == 3 and "E-STATE-ROLE" in refused.stderr
 
 
-def test_the_unit_is_well_formed_and_closed(machine: Machine, package: Unpacked) -> None:
+def test_the_units_are_well_formed_and_closed(machine: Machine, package: Unpacked) -> None:
     install(machine, package.path)
-    checked = machine.run("systemd-analyze", "verify", "/usr/lib/systemd/system/shuxiang.service")
-    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-    unit = "/usr/lib/systemd/system/shuxiang.service"
-    rated = machine.run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-    [exposure] = re.findall(r"Overall exposure level for shuxiang\.service: ([0-9.]+)", rated.stdout)
-    assert float(exposure) <= MOST_EXPOSED
+    for name in ("shuxiang.service", "shuxiang-firstboot.service"):
+        unit = f"/usr/lib/systemd/system/{name}"
+        checked = machine.run("systemd-analyze", "verify", unit)
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+        rated = machine.run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+        [exposure] = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", rated.stdout)
+        assert float(exposure) <= MOST_EXPOSED
+
+
+def test_the_card_makes_the_box_before_the_service_starts(machine: Machine, package: Unpacked) -> None:
+    install(machine, package.path)
+    first = "shuxiang-firstboot"
+    assert machine.must("systemctl", "is-enabled", first).strip() == "enabled"
+    machine.must("systemctl", "start", first)
+    asked = machine.must("systemctl", "show", "--value", "--property", "ConditionResult", first)
+    assert asked.strip() == "no", "no card, nothing happens"
+    assert machine.run("ls", "/etc/shuxiang/firstboot.json").returncode != 0
+
+    data = write_request(
+        {
+            "role": "box",
+            "name": "石桥教学点",
+            "language": "zh-CN",
+            "hub.url": "http://192.168.1.10:8088",
+            "hub.fingerprint": "ab" * 32,
+            "wifi.ssid": "school",
+        },
+        {"admin_password": "12345678", "wifi.password": "87654321"},
+    )
+    machine.must("mkdir", "-p", "/boot/firmware")
+    machine.run("sh", "-c", "cat > /boot/firmware/shuxiang.toml", give=data)
+    # As at a start of the machine: both are asked for at once, and the card goes first.
+    machine.must("systemctl", "start", first, "shuxiang")
+    assert machine.must("systemctl", "show", "--value", "--property", "Result", first).strip() == "success"
+    assert json.loads(page(machine, "/healthz"))["role"] == "box"
+    assert "结果：成功" in machine.must("cat", "/boot/firmware/shuxiang-result.txt")
+    assert "12345678" not in machine.must("cat", "/boot/firmware/shuxiang.toml")
+    assert "psk=87654321" in machine.must("cat", "/etc/NetworkManager/system-connections/shuxiang-wifi.nmconnection")  # fmt: skip
+    assert machine.must("find", "/var/lib/shuxiang", "!", "-user", "shuxiang") == ""
+    assert "LC_MESSAGES=zh_CN.UTF-8" in machine.must("cat", f"/proc/{shown(machine, 'MainPID')}/environ")
+    machine.must("systemctl", "stop", "shuxiang")
+    machine.must("systemctl", "start", first)
+    machine.must("dpkg", "--purge", "shuxiang")
+    assert machine.run("ls", "/etc/shuxiang").returncode != 0
 
 
 def repacked(package: Unpacked, place: Path) -> Path:
