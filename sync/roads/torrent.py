@@ -199,14 +199,19 @@ class Swarm:
         """Return the v2 hashes of what is shared."""
         return frozenset(self._seeds) | frozenset(self._kept)
 
-    def linger(self, seconds: float) -> None:
-        """Stay, so many seconds at most, as long as somebody whom we meet still collects what we have just brought."""
+    def linger(self, seconds: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Stay, so many seconds at most, as long as somebody whom we meet still collects what we have just brought.
+
+        Whoever pauses the run, or ends it (`is_over`), does not wait for that.
+        """
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and any(
-            not peer.flags & (libtorrent.peer_info.seed | libtorrent.peer_info.connecting)
-            for kept in self._kept.values()
-            for peer in kept.handle.get_peer_info()
-        ):
+        while time.monotonic() < deadline and not (is_over() or self.settings.governor.stopped):
+            if not any(
+                not peer.flags & (libtorrent.peer_info.seed | libtorrent.peer_info.connecting)
+                for kept in self._kept.values()
+                for peer in kept.handle.get_peer_info()
+            ):
+                return
             self._take_alerts(0.1)
 
     def faults(self) -> list[str]:

@@ -7,6 +7,7 @@ says so in a warning; nothing here imports libtorrent (`sync.roads.torrent` does
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,7 +50,7 @@ class Swarm(Protocol):
         kept_at: Callable[[str], Path],
     ) -> list[Missed]: ...
 
-    def linger(self, seconds: float) -> None: ...
+    def linger(self, seconds: float, is_over: Callable[[], bool]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -76,7 +77,7 @@ class Company:
         self._entry: Future[tuple[Swarm, Callable[[], None]]] | None = None
         self._exit: Future[None] | None = None
         self._swarm: Swarm | None = None
-        self._whole = True
+        self._broken_off = threading.Event()
 
     def approach(self) -> None:
         """Begin to enter the swarm, beside what the run does until it has a load for it."""
@@ -133,8 +134,7 @@ class Company:
                         wanted.append((file, torrent))
         if not wanted:
             return []
-        self._whole = False
-        missed = self._swarm.fetch(
+        return self._swarm.fetch(
             wanted,
             staging,
             done,
@@ -142,20 +142,26 @@ class Company:
             web_seeds=web_seeds,
             kept_at=kept_at,
         )
-        self._whole = True
-        return missed
 
     def depart(self) -> None:
         """Begin to leave, beside what the run still does: it has no more loads for the swarm."""
         if self._entry is not None and self._exit is None:
             self._exit = self._beside.submit(self._leave, self._entry)
 
+    def break_off(self) -> None:
+        """Wait for nobody when leaving, from now on: something ends the run before its time."""
+        self._broken_off.set()
+
     def close(self) -> None:
         """Leave the swarm; where nothing broke off, after those who take from us what we just brought."""
         self.depart()
         with self._beside:
-            if self._exit is not None:
-                self._exit.result()
+            try:
+                if self._exit is not None:
+                    self._exit.result()
+            except BaseException:
+                self.break_off()
+                raise
 
     def _enter(self, neighbours: Neighbours) -> tuple[Swarm, Callable[[], None]]:
         swarm = neighbours.open()
@@ -167,8 +173,7 @@ class Company:
             return
         swarm, leave = entry.result()
         try:
-            if self._whole:
-                swarm.linger(LINGER_SECONDS)
+            swarm.linger(LINGER_SECONDS, self._broken_off.is_set)
         finally:
             swarm.close()
             leave()

@@ -124,10 +124,14 @@ class Delivery:
         missed: list[Missed] = []
         self._tell(0)
         self._for_swarm = {load.file.sha256 for load in haul.loads if load.torrent is not None}
-        for group in haul.groups():
-            waiting: Sequence[Load] = group.loads
-            while waiting:
-                waiting = self._instead(self._carry(waiting), missed)
+        try:
+            for group in haul.groups():
+                waiting: Sequence[Load] = group.loads
+                while waiting:
+                    waiting = self._instead(self._carry(waiting), missed)
+        except BaseException:
+            self._company.break_off()
+            raise
         return missed
 
     def received(self) -> dict[str, int]:

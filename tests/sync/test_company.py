@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from catalog.errors import ConfigError, ShuxiangError
 from catalog.library import Library
 from sync.roads.collecting import Part
 from sync.roads.torrent import Swarm
-from sync.updating.neighbours import Company, Neighbours
+from sync.updating.neighbours import LINGER_SECONDS, Company, Neighbours
 
 
 @pytest.fixture
@@ -75,6 +76,27 @@ def test_a_run_that_ends_before_it_needs_anyone_still_takes_leave(library: Libra
     meeting.may_answer.set()
     company.close()
     assert meeting.told == ["here", "over"]
+
+
+class Hospitable(Swarm):
+    """A swarm in which somebody always still collects what was brought."""
+
+    def linger(self, seconds: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not is_over():
+            time.sleep(0.02)
+
+
+def test_what_ends_a_run_before_its_time_ends_its_stay(library: Library) -> None:
+    company = Company(
+        Neighbours(open=lambda: Hospitable(settings()), meet=lambda _: Part(place=(0, 1))), library
+    )
+    assert company.join([])
+    company.depart()
+    began = time.monotonic()
+    company.break_off()
+    company.close()
+    assert time.monotonic() - began < LINGER_SECONDS / 2
 
 
 def test_what_keeps_it_out_is_said_once(library: Library) -> None:
