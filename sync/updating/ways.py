@@ -212,13 +212,9 @@ class Delivery:
                 load.file for load in loads if load.file.sha256 in waiting and load.file.sha256 not in asked
             ):
                 asked.update(file.sha256 for file in files)
+                trees = self._carrier.http_trees()
                 self._company.fetch(
-                    files,
-                    self._staging,
-                    done,
-                    self._tell,
-                    web_seeds=self._carrier.http_trees(),
-                    kept_at=self._kept_at,
+                    files, self._staging, done, self._tell, web_seeds=trees, kept_at=self._kept_at
                 )
         except RoadError as error:
             # Paused: the roads say so too.
