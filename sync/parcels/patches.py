@@ -224,6 +224,11 @@ def _apply(
         return _run(words, _APPLY_ADDRESS_SPACE, patch.target_bytes, total_bytes)
     source_form, inner, target_form = forms
     more = patch_process.MOST_INFLATED_BYTES
+    # The plan has room for the patch and its target; both forms and the inner patch lie beside them for a while.
+    room_bytes = source_bytes + patch.file.size_bytes + 2 * patch.target_bytes + 2 * more
+    free_bytes = shutil.disk_usage(made.parent).free
+    if free_bytes < room_bytes:
+        raise ContentError("E-PATCH", where=patch.target, expected=f">= {room_bytes} free", found=free_bytes)
     steps: list[tuple[list[str], int]] = [
         (
             ["inflate", str(source), str(patch_path), str(source_form), str(inner)],

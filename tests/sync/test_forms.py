@@ -20,6 +20,7 @@ from builders import sha256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
+from small_disk import small_disk
 
 from catalog.blobs import Blob
 from catalog.errors import ContentError
@@ -441,3 +442,14 @@ def test_a_box_that_does_not_know_the_method_passes_the_line_over(tmp_path: Path
     assert read_offer(line, where="t") == made.patch
     newer = offer_line(replace(made.patch, method="inflate2bsdiff"))
     assert read_offer(newer, where="t") is None
+
+
+def test_forms_without_room_are_not_begun(tmp_path: Path) -> None:
+    """The whole blob comes instead; its place is not taken by what was only tried."""
+    made = made_of(pdf("before"), pdf("after"), tmp_path)
+    assert made is not None and made.patch.method in INFLATED_METHODS
+    with small_disk(40 << 20) as disk:
+        with pytest.raises(ContentError) as refused:
+            apply(made.patch, tmp_path / "before", made.path, disk / "after")
+        assert refused.value.code == "E-PATCH" and "free" in str(refused.value.expected)
+        assert {path.name for path in disk.iterdir()} <= {"lost+found"}
