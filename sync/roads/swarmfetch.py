@@ -121,8 +121,10 @@ class SwarmFetch:
             self._tell()
             self._batches.flush()
         finally:
-            self._near_trees.close()
-            self._far_trees.close()
+            for uplink in (self._near_trees, self._far_trees):
+                uplink.close()
+                if count := uplink.take_bytes():
+                    self._swarm.received["http"] += count
             for one in tuple(self._active):
                 self._leave(one)
         return self._missed

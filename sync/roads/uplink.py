@@ -135,6 +135,11 @@ class Uplink:
                 return
             except (RoadError, ContentError, ConfigError) as error:
                 self._note(tree, errand, error)
+            except ValueError as error:
+                # What the standard library makes of an answer with an impossible number.
+                if (road := roads.pop(tree, None)) is not None:
+                    road.close()
+                self._note(tree, errand, RoadError("E-ROAD-SHORT", where=tree, found=error))
 
     def _open(self, tree: str) -> HttpRoad:
         road = HttpRoad(tree, self._settings)

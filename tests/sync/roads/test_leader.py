@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socketserver
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from swarms import HERE, MIB, Fetched, Shared, fetch_by, settings, shared
 
 from catalog.errors import ShuxiangError
 from sync.line.rate import Governor
+from sync.roads import RoadSettings
 from sync.roads.collecting import Part
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
+from sync.roads.uplink import Errand, Uplink
 
 LAN = (ipaddress.ip_network("127.0.0.2/31"), ipaddress.ip_network("127.0.0.4/30"))
 """The boxes' addresses are near, the hub's, 127.0.0.1, is far."""
@@ -185,3 +189,33 @@ def test_a_tree_that_gives_wrong_pieces_is_left_for_the_hubs_peer(
         came = box.join()
         assert len(came.right) == 2 and not came.wrong and set(came.received) <= {"torrent", "http"}
         assert came.received["torrent"] >= 0.9 * sizes(films)
+
+
+class ChunksOfNegativeLength(socketserver.StreamRequestHandler):
+    """A server that the standard library reads with a `ValueError`."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(
+            b"HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Range: bytes 0-65535/6291456\r\n\r\n-5\r\nabcdefgh"
+        )
+
+
+def test_a_tree_that_answers_with_nonsense_is_left(films: list[Shared]) -> None:
+    film = films[0]
+    with socketserver.ThreadingTCPServer((HERE, 0), ChunksOfNegativeLength) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        uplink = Uplink(
+            [f"http://{HERE}:{server.server_address[1]}/"], RoadSettings(retry_pause_seconds=0.01)
+        )
+        uplink.ask(Errand(film.file, film.torrent, range(1), lambda *_: None))
+        deadline = time.monotonic() + 20
+        while not uplink.take_ended():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert uplink.failure is not None and not uplink.may_have(film.file)
+        uplink.close()
+        server.shutdown()
+        serving.join()
