@@ -14,17 +14,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from accepting import Accepting
+
 _GET = re.compile(rb"GET (\S+) HTTP/1.1\r\n")
 _RANGE = re.compile(rb"\r\nRange: bytes=(\d+)-(\d*)\r\n")
 _CHUNK_BYTES = 16 << 10
 
 
-class LongLine:
+class LongLine(Accepting):
     """Serves `root` at `address` while the block lasts. `closes`: as HTTP/1.0 did, one answer on each connection."""
 
     def __init__(self, root: Path, round_trip_seconds: float = 0.1, *, closes: bool = False) -> None:
+        super().__init__()
         self.rounds = 0
-        self.connections = 0
         self.paths: list[str] = []
         self.parts: list[tuple[int, int]] = []
         self._root = root
@@ -32,41 +34,11 @@ class LongLine:
         self._closes = closes
         self._open = 0
         self._lock = threading.Lock()
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._threads: list[threading.Thread] = []
-        self._sockets: list[socket.socket] = []
-        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
 
-    def __enter__(self) -> LongLine:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for one in self._sockets:
-            one.close()
-
-    def _start(self, work: object, *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                one, _ = self._listening.accept()
-                self.connections += 1
-                self._sockets.append(one)
-                asked: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
-                self._start(self._read, one, asked)
-                self._start(self._answer, one, asked)
+    def welcome(self, one: socket.socket) -> None:
+        asked: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
+        self.start(self._read, one, asked)
+        self.start(self._answer, one, asked)
 
     def _read(self, one: socket.socket, asked: queue.SimpleQueue[tuple[float, bytes] | None]) -> None:
         data = b""

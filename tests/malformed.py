@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+
+from accepting import Accepting
 
 _HEAD = re.compile(rb"GET (\S+) HTTP/1\.1\r\n")
 _RANGE = re.compile(rb"\r\nRange: bytes=(\d+)-(\d*)\r\n")
@@ -17,50 +18,21 @@ Answer = Callable[[str, int, int | None], Iterator[bytes]]
 """The bytes of the answer to a question for a path, from a place, to a last place where one was named."""
 
 
-class MalformedServer:
+class MalformedServer(Accepting):
     """Answers each question with what `answer` makes; `questions` are the heads as they came.
 
     `drops_ahead`: of questions that came together it sees only the first, as some proxies do.
     """
 
     def __init__(self, answer: Answer, *, drops_ahead: bool = False) -> None:
+        super().__init__()
         self.questions: list[bytes] = []
         self.sent_bytes = 0
         self._answer = answer
         self._drops_ahead = drops_ahead
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._threads: list[threading.Thread] = []
-        self._sockets: list[socket.socket] = []
-        self.port: int = self._listening.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}/"
 
-    def __enter__(self) -> MalformedServer:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for one in self._sockets:
-            one.close()
-
-    def _start(self, work: object, *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                one, _ = self._listening.accept()
-                self._sockets.append(one)
-                self._start(self._serve, one)
+    def welcome(self, one: socket.socket) -> None:
+        self.start(self._serve, one)
 
     def _serve(self, one: socket.socket) -> None:
         data = b""
