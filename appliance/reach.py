@@ -72,12 +72,12 @@ def known_names(local: Local) -> NameState:
     return NameState(names, kept["taken"], kept["missing"])
 
 
-def reach_of(local: Local) -> Reach:
-    """Return the names and the addresses of this moment, for the pages."""
-    from appliance.discovery import local_addresses
+def reach_of(local: Local, host: str) -> Reach:
+    """Return the names and the addresses of this moment that a server listening on `host` answers at, for the pages."""
+    from appliance.discovery import local_addresses, reachable_at
 
     known = known_names(local)
-    addresses = tuple(one for one in local_addresses() if not one.startswith("fe80"))
+    addresses = tuple(one for one in reachable_at(host, local_addresses()) if not one.startswith("fe80"))
     return Reach(names=tuple(known.names.values()), addresses=addresses, taken=known.taken)
 
 

@@ -56,7 +56,9 @@ def serve_box(
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS)
     operations = BoxOperations(box)
-    application = box_application(box, operations, page_port=port_of(pages), package_port=port_of(packages))
+    application = box_application(
+        box, operations, page_port=port_of(pages), package_port=port_of(packages), host=host
+    )
     keeper = operations.keeper = Keeper(box, application.streamed_seconds) if service else None
     tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
     with (
@@ -155,7 +157,9 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
         server.close()
 
 
-def box_application(box: Box, operations: BoxOperations, *, page_port: int, package_port: int) -> Watched:
+def box_application(
+    box: Box, operations: BoxOperations, *, page_port: int, package_port: int, host: str
+) -> Watched:
     """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
     from appliance.reach import reach_of
     from sync.children import note_child
@@ -177,7 +181,7 @@ def box_application(box: Box, operations: BoxOperations, *, page_port: int, pack
         clock=box.shown_now,
         clock_mark=box.clock_mark,
         blobs=box.directory / "blobs",
-        reach=lambda: reach_of(box.local),
+        reach=lambda: reach_of(box.local, host),
     )
     tree = held_tree(
         box.trust,

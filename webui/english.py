@@ -295,6 +295,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "Windows 电脑，也包括 Windows 7": "Windows computers, Windows 7 too",
         "前面的 http:// 要打上，不然浏览器会当成搜索。": "Type the http:// as well, or the browser takes it for a search.",
         "都不行时，打数字": "Where neither works, type the number",
+        "打数字": "Type the number",
         "旧安卓手机用这一个。数字可能会变；可以贴在书箱上。": "Older Android phones need this. The number may change; you may stick it on the box.",
         "名字 %(name)s 在这个网里是另一台设备的（%(address)s）。": "The name %(name)s belongs to another device on this network (%(address)s).",
         "打那个名字打开的不是这台书箱。请用上面写的。": "That name does not open this box. Use what is written above.",
