@@ -37,6 +37,8 @@ _LOCK_NAME = ".writers"
 _BOOT_NAME = ".boot"
 _BASES_NAME = ".bases"
 _NO_BOOT = "-"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Names the machine's present boot (random(4))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,12 @@ class Staging:
     ) -> None:
         """Open `directory` for writing; raises `RoadError` E-BUSY where another run keeps it.
 
-        `boot` names the machine's present boot (random(4), `boot_id`); what was unflushed in another one is lost.
+        `boot` names the machine's present boot (as `BOOT_ID` does); what was unflushed in another one is lost.
         """
         self.directory = directory
         self.bases: Mapping[str, Path] = {}
         """Hash -> a local file that is much like it, for a road that sends differences."""
-        self._boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._boot = boot or BOOT_ID.read_text().strip()
         durable.make_directory(directory)
         self.lock_handle = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from outage_harness import Outage, why_not
 
+from sync.roads import staging
+
 
 @pytest.fixture(scope="session")
 def outage_possible() -> None:
@@ -18,6 +20,7 @@ def outage_possible() -> None:
 
 
 @pytest.fixture
-def outage(outage_possible: None) -> Iterator[Outage]:
+def outage(outage_possible: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
     with Outage() as bench:
+        monkeypatch.setattr(staging, "BOOT_ID", bench.boot_id)
         yield bench
