@@ -1,4 +1,5 @@
-"""What `box run` does beside serving: it looks every few seconds and lets a sync, the month's round and sharing run.
+"""What `box run` does beside serving: it looks every few seconds and lets a sync, a stick's import, the month's round and
+sharing run.
 
 Invariants: everything that takes time is a process of its own, steered by its standard input, and none outlives the
 service: a killed service closes the pipe, and the sync ends as by a pause. All that must survive a restart (pause,
@@ -9,17 +10,15 @@ from __future__ import annotations
 
 import logging
 import random
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from appliance.box import Box
+from appliance.child import Child
+from appliance.plugging.importing import Sticks
 from appliance.policies import decision_of, note_on, policy_of
 from appliance.seeder import Seeder
 from appliance.state import work_under_way
@@ -34,7 +33,6 @@ ROUND_AFTER_SECONDS = 300.0
 SHARE_AFTER_SECONDS = 10.0
 AGAIN_SECONDS, BUSY_SECONDS = 30.0, 15.0
 METERED_SECONDS = 6 * 3600.0
-END_SECONDS = 20.0
 ROUND_EACH = timedelta(days=30)
 DAMAGE_EACH_SECONDS = 6 * 3600.0
 VERIFY = "verify"
@@ -43,67 +41,13 @@ BUSY, PAUSED = 30, 31
 _log = logging.getLogger(__name__)
 
 
-class Child:
-    """A command of ours that runs beside the service; it ends when its standard input does."""
-
-    def __init__(self, directory: Path, *arguments: str) -> None:
-        # Not every command reads its standard input: the kernel ends it with the service (prctl(2), PDEATHSIG).
-        tied = [setpriv, "--pdeathsig", "TERM"] if (setpriv := shutil.which("setpriv")) else []
-        self._process = subprocess.Popen(
-            [*tied, sys.executable, "-m", "appliance", *arguments, "--state", str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        self._stopping = 0.0
-        self._said = ""
-
-    def tell(self, line: str) -> None:
-        """Write a line to its standard input, unless it was the last; one that has ended already hears nothing."""
-        if self._process.stdin is not None and not self._stopping and line != self._said:
-            self._said = line
-            with suppress(BrokenPipeError, ValueError):
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-
-    def stop(self) -> None:
-        """Let it end by closing its standard input; what does not end in 20 seconds is ended."""
-        if not self._stopping:
-            self._stopping = time.monotonic()
-            if self._process.stdin is not None:
-                with suppress(BrokenPipeError):
-                    self._process.stdin.close()
-        elif time.monotonic() - self._stopping > END_SECONDS:
-            self._process.terminate()
-
-    def interrupt(self) -> None:
-        """End it by a signal: a command that does not read its standard input."""
-        self._process.terminate()
-        self.stop()
-
-    def code(self) -> int | None:
-        """Return its exit status once it has ended."""
-        code = self._process.poll()
-        if code is not None and self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-        return code
-
-    def wait(self) -> None:
-        """Wait until it has ended, by force in the end."""
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
 class Keeper:
     """The keeper of one running box. Thread-safe; `streamed_seconds` as `Watched.streamed_seconds`."""
 
     def __init__(self, box: Box, streamed_seconds: Callable[[], float | None]) -> None:
         self._box = box
         self.streamed_seconds = streamed_seconds
+        self.sticks = Sticks(box.directory, box.local)
         self._started = time.monotonic()
         self._next_sync = self._started + FIRST_SYNC_SECONDS
         self._next_round = self._started + ROUND_AFTER_SECONDS
@@ -159,6 +103,7 @@ class Keeper:
             self._box, policy, streamed_seconds=self.streamed_seconds(), by_hand=self._asked
         )
         self._tell(decision)
+        self._keep_sticks()
         self._keep_sync(policy, decision)
         self._keep_round(policy, decision)
         self._keep_sharing(policy)
@@ -169,6 +114,18 @@ class Keeper:
             ignored = "; no clock can be right, hours are ignored" if decision.clock_ignored else ""
             _log.info("line: %s%s", decision.reason, ignored)
             self._told = said
+
+    # -- sticks ----------------------------------------------------------------------------------------------------
+
+    def _keep_sticks(self) -> None:
+        """Let a stick go before everything else: somebody stands there and waits for it."""
+        self.sticks.look()
+        if self.sticks.waiting:
+            self._stop_round()
+            if self._sync is not None:
+                self._sync.stop()
+            elif self._round is None and work_under_way(self._box.directory) is None:
+                self.sticks.begin()
 
     # -- sync ------------------------------------------------------------------------------------------------------
 
@@ -186,7 +143,11 @@ class Keeper:
                 self._sync.stop()
         elif self._sync is not None:
             self._sync.tell(rate_line(decision.bytes_per_second))
-        elif time.monotonic() >= self._next_sync and work_under_way(self._box.directory) is None:
+        elif (
+            time.monotonic() >= self._next_sync
+            and not self.sticks.busy
+            and work_under_way(self._box.directory) is None
+        ):
             self._stop_round()
             self._sync = Child(self._box.directory, "box", "sync", "--governed")
             self._sync.tell(rate_line(decision.bytes_per_second))
@@ -216,7 +177,12 @@ class Keeper:
         if self._round is not None and self._round.code() is not None:
             self._round = None
             self._next_round = time.monotonic() + DAMAGE_EACH_SECONDS
-        idle = decision.allowed and decision.reason is Reason.FREE and self._sync is None
+        idle = (
+            decision.allowed
+            and decision.reason is Reason.FREE
+            and self._sync is None
+            and not self.sticks.busy
+        )
         if not idle:
             self._stop_round()
         elif self._round is None and time.monotonic() >= self._next_round and self._round_due():
@@ -254,6 +220,7 @@ class Keeper:
         self._sharing = wanted
 
     def _close(self) -> None:
+        self.sticks.close()
         for child in (self._sync, self._round):
             if child is not None:
                 child.stop()

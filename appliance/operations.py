@@ -15,6 +15,7 @@ from appliance.keeper import Keeper
 from appliance.line import PLANNED, line_state, set_policy
 from appliance.state import work_under_way
 from catalog.clock import clock_offset
+from catalog.stick import Stick
 from webui.operations import DiskSpace, LineState, Work
 
 
@@ -98,6 +99,10 @@ class BoxOperations:
         """Return what the last run planned to fetch."""
         found: Mapping[str, Any] | None = self._box.local.get(PLANNED)
         return found
+
+    def sticks(self) -> tuple[Stick, ...]:
+        """Return the sticks that are plugged in; none where nobody keeps them."""
+        return self.keeper.sticks.shown if self.keeper is not None else ()
 
     def disk(self) -> DiskSpace:
         """Return the space of the content disk."""

@@ -182,6 +182,7 @@ def box_application(
         clock_mark=box.clock_mark,
         blobs=box.directory / "blobs",
         reach=lambda: reach_of(box.local, host),
+        sticks=operations.sticks,
     )
     tree = held_tree(
         box.trust,

@@ -13,6 +13,7 @@ from typing import Any
 from appliance.box import SCOPE, Box
 from appliance.line import PLANNED
 from appliance.neighbours import neighbours_of
+from appliance.plugging.notes import stick_of
 from appliance.policies import decision_of, governor_of, month, policy_of, refusal
 from appliance.state import locked
 from appliance.steering import read_rate, steered_by_lines, steered_by_policy
@@ -103,13 +104,13 @@ def run_sync(
             result = _update(box, settings, both(progress, hold.show)).run(box.trusted_now())
         except ShuxiangError as error:
             ended = _ended_by(used, error)
-            _record(box, ended, {})
+            _record(box, ended, _stick(source))
             raise ended from error
         finally:
             box.reserve.hold()
         if result.failure is not None:
             result = replace(result, failure=_ended_by(used, result.failure))
-        _record(box, result.failure, result_json(result))
+        _record(box, result.failure, result_json(result) | _stick(source))
         return result
 
 
@@ -147,6 +148,11 @@ def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any]) ->
             details=details,
         )
     )
+
+
+def _stick(source: str | None) -> dict[str, Any]:
+    name = stick_of(source)
+    return {"stick": name} if name else {}
 
 
 def _result(failure: ShuxiangError | None) -> str:

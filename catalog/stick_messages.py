@@ -47,6 +47,20 @@ STICKS: dict[str, Message] = {
         "换一个盘，这个盘不要再用",
         "use another disk, and this one no more",
     ),
+    "E-STICK-KIND": Message(
+        14,
+        "认不出盘上的格式",
+        "the disk's filesystem is not known here",
+        "换一个盘；或在电脑上格式化成 exFAT（会清空盘）。加密的盘先在电脑上取消加密",
+        "use another disk, or format it as exFAT on a computer (that empties it); decrypt an encrypted one there first",
+    ),
+    "E-STICK-MOUNT": Message(
+        26,
+        "盘读不出来",
+        "the disk can not be read",
+        "在电脑上检查并修复这个盘，或换一个盘",
+        "check and repair it on a computer, or use another disk",
+    ),
     "E-PULLED": Message(
         32,
         "盘被拔出，或读不出来",

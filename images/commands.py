@@ -17,8 +17,10 @@ from catalog.errors import ConfigError
 SHOWN_LINES = 3
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
-    """Run `command`, with `environment` on top of ours, and return its standard output.
+def run(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None, *, give: str = ""
+) -> str:
+    """Run `command` with `give` as its input and `environment` on top of ours, and return its standard output.
 
     Raises `ConfigError`: E-TOOL where the program is missing, E-BUILD with the command and its last words where it
     fails.
@@ -30,7 +32,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
     done = subprocess.run(
         words,
         env=os.environ | added,
-        stdin=subprocess.DEVNULL,
+        input=give,
         capture_output=True,
         text=True,
         errors="replace",

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from catalog.stick import Stick
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -129,7 +131,8 @@ class BoxSettings:
 
     `secret` keys the form tokens and the login session; `clock` returns the display time in the school's own
     zone, aware; `clock_mark` names the clock that it follows (`trusted`, `display` or `untrusted`). `reach` says under
-    which names and addresses others find this box now.
+    which names and addresses others find this box now; `sticks` returns those that are plugged in, the last one first,
+    at once: every page asks.
     """
 
     box_id: str
@@ -141,3 +144,4 @@ class BoxSettings:
     clock_mark: Callable[[], str]
     blobs: Path
     reach: Callable[[], Reach] = Reach
+    sticks: Callable[[], tuple[Stick, ...]] = tuple

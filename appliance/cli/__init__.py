@@ -22,6 +22,8 @@ _COMMANDS = {
     "run": "appliance.cli.run:run",
     "image": "appliance.cli.image:image",
     "firstboot": "appliance.cli.preseed:firstboot",
+    "plugged": "appliance.cli.plugging:plugged",
+    "unplugged": "appliance.cli.plugging:unplugged",
     "discover": "appliance.cli.network:discover",
     "doctor": "appliance.cli.network:doctor",
     "demo": "appliance.cli.demo:demo",

@@ -26,6 +26,8 @@ PHASES = {
     "index": ("建索引", "indexing"),
     "verify": ("校验", "verifying"),
     "export": ("写出", "exporting"),
+    "card-write": ("写卡", "writing"),
+    "card-check": ("回读核对", "reading back"),
 }
 
 ROADS = {

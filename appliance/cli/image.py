@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from appliance.cli.bar import size_text
+from appliance.cli.cards import check, write
 from appliance.cli.options import Call, leaf
-from appliance.cli.preseed import check, make_preseed
+from appliance.cli.preseed import make_preseed
 from images.package.build import build_package, checkout
 from images.package.target import Arch
 
@@ -26,6 +27,7 @@ def image() -> None:
 
 image.add_command(make_preseed)
 image.add_command(check)
+image.add_command(write)
 
 
 @image.command()

@@ -1,11 +1,11 @@
-"""`image preseed`, `image check --preseed`, `hub preseed` and `firstboot`: the request for change on the card."""
+"""`image preseed`, the check of `image check --preseed`, `hub preseed` and `firstboot`: the request for change on the card."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from catalog.clock import system_clock
 from catalog.durable import storage
 from catalog.errors import ConfigError, ContentError, ShuxiangError
 from catalog.ingest.findings import ERROR, Finding
+
+if TYPE_CHECKING:
+    from appliance.firstboot.request import Request
 
 
 def finding_text(call: Call, finding: Finding) -> str:
@@ -56,16 +59,35 @@ def make_preseed(call: Call, file: Path, role: str) -> None:
     call.answer({"path": str(target)}, call.words(f"已写好 {target}", f"{target} is written"))
 
 
-@click.command(name="check")
-@click.option(
-    "--preseed",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="A shuxiang.toml, with 1.root.json beside it where it names no fingerprint.",
-)
-@leaf
-def check(call: Call, preseed: Path) -> None:
-    """Check a shuxiang.toml before it is written to a card, as the machine will at its first start."""
+def check_preseed(call: Call, preseed: Path) -> None:
+    """Answer whether the machine takes this shuxiang.toml at its first start."""
+    request, findings, _ = _read(preseed)
+    value = {
+        "request": None
+        if request is None
+        else {**request.settings, "fingerprint": request.fingerprint, "passwords": sorted(request.passwords)},
+        "findings": [finding_json(call, finding) for finding in findings],
+    }
+    _say(call, findings)
+    call.answer(
+        value,
+        call.words(f"{preseed.name} 可以用：{request.name}", f"{preseed.name} is sound: {request.name}")
+        if request is not None
+        else None,
+    )
+    call.end(None if request is not None else ConfigError("E-PRESEED", where=preseed.name))
+
+
+def sound_request(call: Call, preseed: Path) -> bytes:
+    """Return what a shuxiang.toml holds; raise `ConfigError` E-PRESEED, its findings told, where a machine would not take it."""
+    request, findings, data = _read(preseed)
+    _say(call, findings)
+    if request is None:
+        raise ConfigError("E-PRESEED", where=preseed.name)
+    return data
+
+
+def _read(preseed: Path) -> tuple[Request | None, tuple[Finding, ...], bytes]:
     from appliance.firstboot.card import Card
     from appliance.firstboot.request import read_request
 
@@ -74,21 +96,7 @@ def check(call: Call, preseed: Path) -> None:
     if data is None:
         raise ConfigError("E-PRESEED-MISSING", where=preseed)
     reading = read_request(data, card.beside)
-    request = reading.request
-    value = {
-        "request": None
-        if request is None
-        else {**request.settings, "fingerprint": request.fingerprint, "passwords": sorted(request.passwords)},
-        "findings": [finding_json(call, finding) for finding in reading.findings],
-    }
-    _say(call, reading.findings)
-    call.answer(
-        value,
-        call.words(f"{preseed.name} 可以用：{request.name}", f"{preseed.name} is sound: {request.name}")
-        if request is not None
-        else None,
-    )
-    call.end(None if request is not None else ConfigError("E-PRESEED", where=preseed.name))
+    return reading.request, reading.findings, data
 
 
 @click.command()

@@ -67,7 +67,7 @@ def build_package(source: Path, arch: Arch, output: Path, *, version: str | None
     version = version or str(project["version"])
     if not _VERSION.fullmatch(version):
         raise UsageError("E-USAGE", where="--version", expected="0-9 A-Z a-z . + ~ -", found=version)
-    date = _date(source)
+    date = date_of(source)
     durable.storage(lambda: output.mkdir(parents=True, exist_ok=True), output)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=output) as scratch:
         work = Path(scratch)
@@ -101,7 +101,7 @@ def build_package(source: Path, arch: Arch, output: Path, *, version: str | None
     )  # fmt: skip
 
 
-def _date(source: Path) -> int:
+def date_of(source: Path) -> int:
     """Return the date of every file (reproducible-builds.org's SOURCE_DATE_EPOCH): what is given, else the commit's."""
     if given := os.environ.get("SOURCE_DATE_EPOCH", ""):
         if not given.isdigit():

@@ -27,10 +27,10 @@ from sync.roads.swarmfile import SwarmFile
 from sync.roads.uplink import Errand, Uplink
 
 MOST_AT_ONCE = 8
-# What a cut costs is what was not flushed, or not even written, and the pieces that are not whole: of all files
-# together a MiB and a piece.
+# What a cut costs is what was not flushed, what comes in one burst before the next look (`MOST_REQUESTS`
+# of `sync.roads.swarmsettings`), and the pieces that are not whole: of all files together a MiB and a piece.
 PIECES_AT_ONCE_BYTES = 512 << 10
-FLUSH_BYTES = 512 << 10
+FLUSH_BYTES = 256 << 10
 # So many files in a row that nobody has: then nobody has the others either.
 LONELY_FILES = 8
 STEER_SECONDS = 0.5
@@ -217,7 +217,9 @@ class SwarmFetch:
         place = self._swarm.part.place
         if place is not None and place[0] == 0:
             told = any(self._swarm.is_near(host) for host, _ in self._swarm.part.peers)
-            return self._swarm.is_alone or not told or now - self._started >= GRACE_SECONDS
+            if not told or now - self._started >= GRACE_SECONDS:
+                self._swarm.is_alone = True
+            return self._swarm.is_alone
         patience = self._lan_seconds
         if place is not None:
             patience *= min(MOST_STAGGER, 1 + STAGGER * (place[0] - 1))

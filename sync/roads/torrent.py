@@ -37,7 +37,6 @@ from sync.roads.swarmsettings import (
     addresses_of,
     free_port,
     reconnecting,
-    requests_for,
     session_settings,
 )
 
@@ -49,8 +48,10 @@ _ALERTS = libtorrent.alert_category
 _QUIET = _ALERTS.error | _ALERTS.status
 _BUSY = _QUIET | _ALERTS.storage | _ALERTS.piece_progress | _ALERTS.block_progress
 # A rate is kept by giving quota at each tick: half a second between them makes bursts of several seconds' worth.
-_SHARING = {"alert_mask": _QUIET, "tick_interval": 500}
-_FETCHING = {"alert_mask": _BUSY, "tick_interval": 100}
+_SHARING = {"alert_mask": _QUIET, "tick_interval": 500, "close_redundant_connections": True}
+# Who has just finished says that it only gives from now on, before it tells of its last piece: whoever then wants
+# nothing else of it would hang up, and wait seconds for that piece.
+_FETCHING = {"alert_mask": _BUSY, "tick_interval": 100, "close_redundant_connections": False}
 _DOUBTS = (libtorrent.state_changed_alert, libtorrent.torrent_error_alert, libtorrent.file_error_alert)
 _BLOCKED = 1
 _ALL = (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
@@ -162,7 +163,6 @@ class Swarm:
         if self._closed:
             return
         self._set_class(self._outside_class, down, up)
-        self._session.apply_settings({"max_out_request_queue": requests_for(down)})
 
     # -- sharing -------------------------------------------------------------------------------------------------
 

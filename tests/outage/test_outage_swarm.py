@@ -27,6 +27,7 @@ from sync.roads.torrent import Swarm
 SIZES = (4 * MIB, 4 * MIB + 70_001)
 # Both are under way at once. The swarm goes on while the disk flushes, so a faster line loses more to a cut.
 LINE_BYTES_PER_SECOND = 1 * MIB
+LATE_SECONDS = 1.5
 ADMITTED, CAME = "admitted", "came"
 
 
@@ -133,8 +134,9 @@ def check(root: Path, source: Source, cut: Cut) -> int:
     again = source.fetch(root, lambda _: None, over_the_line=False, boot="after the cut")
     assert visible(root, source) == {blob.file.sha256 for blob in source.blobs}
     twice = again - (source.size_bytes - came)
-    # What came while the machine looked elsewhere is lost too, and nobody's fault.
-    assert twice <= MIB + source.piece_bytes + LINE_BYTES_PER_SECOND * (1 + seconds)
+    # What came while this machine did other work for seconds is lost too, and nobody's fault.
+    late_bytes = LINE_BYTES_PER_SECOND * seconds if seconds > LATE_SECONDS else 0
+    assert twice <= MIB + source.piece_bytes + late_bytes
     return twice
 
 
@@ -144,9 +146,6 @@ def check_all(outage: Outage, source: Source, cuts: list[Cut]) -> None:
         with outage.mounted(cut) as root:
             twice.append(check(root, source, cut))
     print(f"sent again: {sorted(twice)}")
-    late = [size for size in twice if size > MIB + source.piece_bytes]
-    # On a machine that has other work a look comes late now and then.
-    assert len(late) <= len(twice) // 10
 
 
 def test_a_cut_while_a_swarm_fetches_costs_a_mib_and_a_piece(outage: Outage, source: Source) -> None:

@@ -57,6 +57,7 @@ def test_nothing_is_looked_up_or_opened_outside() -> None:
     assert told["enable_lsd"] is True
     assert 1 <= told["min_reconnect_time"] <= 4
     assert told["max_queued_disk_bytes"] + swarmfetch.FLUSH_BYTES < MIB
+    assert told["max_allowed_in_request_queue"] == swarmsettings.MOST_REQUESTS
     assert told["disk_io_write_mode"] == int(libtorrent.io_buffer_mode_t.write_through)
     with Swarm(settings(lan=False, discovery=True)) as swarm:
         assert swarm._session.get_settings()["enable_lsd"] is False
