@@ -14,6 +14,8 @@ from typing import Any
 from appliance.box import VERSION
 from appliance.hub import Hub
 from appliance.notify import answers, notified
+from appliance.plugging.notes import STICKS, read_notes, run_directory
+from appliance.plugging.stay import stick_of_note
 from appliance.ports import listen, port_of
 from appliance.seeder import Seeder
 from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
@@ -24,6 +26,7 @@ from sync.daemon import MODULE, DaemonSettings, RsyncDaemon
 from sync.publishing.publish import BundlePreview
 from sync.serve import published_tree
 from webui.hub.operations import (
+    MEDIA,
     BundleChange,
     HubSettings,
     IngestRequest,
@@ -113,6 +116,8 @@ class HubApp:
             blobs=hub.directory / "blobs",
             licence=hub.config.licence,
             clock=lambda: hub.clock().astimezone(CHINA),
+            media=(*MEDIA, run_directory() / STICKS),
+            sticks=lambda: tuple(map(stick_of_note, read_notes(run_directory()))),
         )
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()

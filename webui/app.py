@@ -20,7 +20,7 @@ from catalog.errors import ShuxiangError
 from catalog.finder import Finder
 from catalog.library import Library
 from catalog.local import Local
-from webui import admin, api, browse, reach, search, syncing, today, view
+from webui import admin, api, browse, reach, search, sticks, syncing, today, view
 from webui.files import Files
 from webui.guard import ROOT
 from webui.house import House, Told
@@ -137,7 +137,7 @@ def _flask(house: House) -> Flask:
         PERMANENT_SESSION_LIFETIME=SESSION_HOURS * 3600,
         MAX_CONTENT_LENGTH=256 << 10,
     )
-    for module in (today, browse, search, view, api, admin, syncing, reach):
+    for module in (today, browse, search, view, api, admin, syncing, reach, sticks):
         app.register_blueprint(module.routes(house))
 
     @app.errorhandler(HTTPException)

@@ -303,5 +303,13 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "把这个小网页存到桌面。以后双击它，它会自己找到书箱并打开，书箱的地址变了也能找到。": "Keep this small page on the desktop. A double click finds the box and opens it, also after its address has changed.",
         "下载小网页": "Download the page",
         "别人可以打的名字和地址，和一个会自己找书箱的小网页。": "Names and addresses that others can type, and a small page that finds the box by itself.",
+        # sticks
+        "U 盘": "Stick",
+        "U 盘 %(name)s": "Stick %(name)s",
+        "可以照常上课。中途拔掉或停电也不要紧，再插上会接着导。": "Lessons go on as usual. Pulling it out, or losing power, does no harm: plugged in again, it goes on.",
+        "书箱只认县中心或别的书箱导出的盘。": "A box takes only sticks that a hub or another box exported.",
+        "现在没有插 U 盘。": "No stick is plugged in.",
+        "把县里带来的 U 盘插到书箱上，几秒以后会自己开始导入。": "Plug the county's stick into the box: within seconds it is imported by itself.",
+        "书箱只读 U 盘，从不往上写，也不运行上面的任何程序。": "The box only reads sticks: it never writes to them and runs no program that is on them.",
     }
 )

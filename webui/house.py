@@ -129,7 +129,14 @@ class House:
         """Return what a kept page depends on besides its address and language."""
         generation = self.library.generation()
         seen = self._local_state()
-        return (generation.library, generation.content, generation.index, generation.release, seen.key)
+        return (
+            generation.library,
+            generation.content,
+            generation.index,
+            generation.release,
+            seen.key,
+            self.settings.sticks(),
+        )
 
     def scope(self) -> Scope:
         """Return the school's scope; everything where none is set."""
@@ -207,6 +214,7 @@ class House:
                 at=at,
                 q=request.args.get("q", ""),
                 switch=f"{request.path}?{'&'.join([*kept, f'lang={other}'])}",
+                sticks=[one for one in self.settings.sticks() if one.recent],
                 updated=visit.words.day(date.fromisoformat(updated[:10]), year=True) if updated else "",
                 **values,
             )

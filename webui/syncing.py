@@ -262,16 +262,19 @@ def _plan(
 
 def _run(run: SyncRun, words: Words, translate: Translate) -> dict[str, Any]:
     roads = run.details.get("roads") or {}
+    stick = run.details.get("stick")
+    names = ROADS | {"directory": translate("U 盘 %(name)s") % {"name": stick}} if stick else ROADS
     return {
         "at": _moment(run.at, words),
         "ended": translate(ended(run)),
         "code": run.code if run.result == "failed" else "",
         "blobs": run.details.get("fetched_blobs", 0),
         "roads": [
-            f"{translate(ROADS.get(road, road))} {words.size(count)}"
+            f"{translate(names.get(road, road))} {words.size(count)}"
             for road, count in roads.items()
             if count
-        ],
+        ]
+        or ([names["directory"]] if stick else []),
         "time": words.duration(run.details.get("seconds", 0)),
     }
 

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from catalog.ingest.session import IngestSession
 from catalog.progress import OnProgress
+from catalog.stick import Stick
 
+MEDIA = (Path("/media"), Path("/run/media"), Path("/mnt"))
 Tell = OnProgress
 """Called often while work goes on; may raise to end it: what is done so far stays, the next run goes on."""
 
@@ -116,7 +118,8 @@ class HubSettings:
     """What the staff pages are told when they start.
 
     `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
-    under which disks are mounted, found in `mounts` (proc(5), mountinfo).
+    under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
+    was told of when they were plugged in, with what is wrong with them.
     """
 
     hub_id: str
@@ -127,5 +130,6 @@ class HubSettings:
     blobs: Path
     licence: str
     clock: Callable[[], datetime]
-    media: tuple[Path, ...] = (Path("/media"), Path("/run/media"), Path("/mnt"))
+    media: tuple[Path, ...] = MEDIA
     mounts: Path = Path("/proc/self/mountinfo")
+    sticks: Callable[[], tuple[Stick, ...]] = tuple

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from catalog.curriculum import LICENCES
 from catalog.errors import ConfigError, ContentError, ShuxiangError
 from catalog.manifest import is_bundle_id
+from catalog.stick import Phase
 from webui.hub import media
 from webui.hub.console import Console
 from webui.hub.jobs import BATCH, DISK, INGEST, RECEIVING, REVIEW, SCAN, UPLOAD, Job
@@ -116,6 +117,7 @@ class _Intake:
             resume=next((job for job in receiving if job.id == request.args.get("resume")), None),
             received={job.id: Inbox(self._jobs.folder_of(job)).measure() for job in receiving},
             disks=self._disks(),
+            told=_told(console),
             problem=problem.line(console.language()) if problem else "",
             **self._where(),
         )
@@ -279,6 +281,13 @@ def close_upload(console: Console, job: Job, **values: object) -> Response:
     )
     console.worker.start()
     return console.go(f"batches/{job.id}")
+
+
+def _told(console: Console) -> list[str]:
+    """Return what is wrong with the disks that are plugged in."""
+    language, sticks = console.language(), console.settings.sticks()
+    lines = [(one.line(language) if one.phase is Phase.WRONG else "", one) for one in sticks]
+    return [line or f"{one.name}: {one.warning(language)}" for line, one in lines if line or one.suspects]
 
 
 def _open(disk: Disk, path: str) -> Listing | None:

@@ -1,0 +1,106 @@
+"""The device that a stick is: what is on it, whether it is still there, whether it is one of the machine's own disks."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.plugging.commands import run
+
+OWN_LABELS = ("SHUXIANG", "sx-system-a", "sx-system-b", "sx-data", "shuxiang-data")
+"""Filesystems of a machine's own card and data disk; see `images`."""
+_BLOCKS = Path("/sys/dev/block")
+_MOUNTS = Path("/proc/self/mountinfo")
+_NAME_BYTES = 60
+_NOT_IN_NAMES = re.compile(r"[^\w .+-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What was found on a device: the filesystem's `kind` ("" unknown) and `label`; `seen` differs once another is in."""
+
+    path: Path
+    kind: str
+    label: str
+    seen: str
+
+    @property
+    def name(self) -> str:
+        """The name that people know it by, fit for a folder: its label, else the device's own."""
+        text = _NOT_IN_NAMES.sub(" ", self.label).strip(" .")
+        while len(text.encode()) > _NAME_BYTES:
+            text = text[:-1]
+        return text.strip(" .") or self.path.name
+
+
+def look_at(path: Path) -> Device | None:
+    """Return what is on the device at `path`, a plain file too; None where it is gone."""
+    seen = _seen(path)
+    if seen is None:
+        return None
+    return Device(path=path, kind=_value(path, "TYPE"), label=_value(path, "LABEL"), seen=seen)
+
+
+def is_there(device: Device) -> bool:
+    """Return whether the same medium is still in."""
+    return _seen(device.path) == device.seen
+
+
+def is_own(device: Device, sticks: Path) -> bool:
+    """Return whether it belongs to the machine: by its label, or since its disk has something mounted elsewhere than
+    below `sticks`."""
+    if device.label in OWN_LABELS:
+        return True
+    found = device.path.stat()
+    if not stat.S_ISBLK(found.st_mode):
+        return False
+    numbers = _numbers_of_disk(found.st_rdev)
+    text = _MOUNTS.read_text(encoding="utf-8", errors="replace")
+    return any(
+        fields[2] in numbers and not fields[4].startswith(f"{sticks}/")
+        for fields in map(str.split, text.splitlines())
+        if len(fields) > 4
+    )
+
+
+def _numbers_of_disk(number: int) -> set[str]:
+    """Return the numbers of the disk that the device `number` is on or is, and of all its partitions."""
+    own = f"{os.major(number)}:{os.minor(number)}"
+    try:
+        place = (_BLOCKS / own).resolve(strict=True)
+        disk = place.parent if (place / "partition").exists() else place
+        return {own, *(path.read_text().strip() for path in (disk / "dev", *disk.glob("*/dev")))}
+    except OSError:
+        return {own}
+
+
+def _seen(path: Path) -> str | None:
+    """Return what tells this medium in this device from the next one; None where there is none."""
+    try:
+        found = path.stat()
+        if not stat.S_ISBLK(found.st_mode):
+            return f"{found.st_dev}:{found.st_ino}"
+        place = (_BLOCKS / f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}").resolve(strict=True)
+        if not int((place / "size").read_text()):
+            return None
+        disk = place.parent if (place / "partition").exists() else place
+        # The kernel counts media up (since 5.15); an older one leaves the device's own number.
+        count = disk / "diskseq"
+        return count.read_text().strip() if count.exists() else str(found.st_rdev)
+    except (OSError, ValueError):
+        return None
+
+
+def _value(path: Path, field: str) -> str:
+    """Return a field of the low-level probe (blkid(8)); an old Windows writes labels in GBK."""
+    data, _ = run(["blkid", "-p", "-o", "value", "-s", field, path])
+    data = data.strip()
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return ""
