@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import click
 
 from appliance.cli.options import Call, leaf
@@ -33,9 +36,17 @@ def _host(addresses: tuple[str, ...]) -> str:
 
 
 @click.command()
+@click.option("--report", is_flag=True, help="The field report instead: one page on this machine.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --report: write it there, for Notepad.",
+)
 @leaf
-def doctor(call: Call) -> None:
+def doctor(call: Call, report: bool, to: Path | None) -> None:
     """Look at this machine and its state, and say what to do."""
+    if report or to:
+        return _report(call, to)
     from appliance.health import ERROR, examine
 
     found = examine(call.state, call.language)
@@ -53,3 +64,14 @@ def doctor(call: Call) -> None:
     )
     if any(item.level == ERROR for item in found):
         click.get_current_context().exit(4)
+
+
+def _report(call: Call, to: Path | None) -> None:
+    from appliance.doctor.machine import Machine
+    from appliance.doctor.report import examine_machine, page, ports_of, write_page
+
+    lines = examine_machine(Machine(), ports_of(call.state))
+    text = page(lines, datetime.now(UTC).astimezone())
+    if to is not None:
+        write_page(to, text)
+    call.answer([line.to_json(call.chinese) for line in lines], text.rstrip("\n"))
