@@ -30,5 +30,5 @@ def run(command: Sequence[str | Path], give: bytes | None = None) -> tuple[bytes
         return b"", f"{words[0]}: {_SECONDS:g} s"
     if done.returncode == 0:
         return done.stdout, ""
-    said = " ".join(done.stderr[-_SHOWN_BYTES:].decode(errors="replace").split())
-    return done.stdout, said or f"{words[0]}: {done.returncode}"
+    said = next(iter(done.stderr[:_SHOWN_BYTES].decode(errors="replace").split("\n")), "")
+    return done.stdout, " ".join(said.split()) or f"{words[0]}: {done.returncode}"

@@ -20,11 +20,15 @@ DEPENDS = (
     "libstdc++6",
     "zlib1g",
     f"rsync (>= {RSYNC_FIXED})",
+    # Sticks: what is on them, and mounting.
+    "util-linux",
+    "mount",
     # The unit's growing pauses between restarts.
     "systemd (>= 254)",
 )
-RECOMMENDS = ("xdelta3", "bsdiff", "ffmpeg", "poppler-utils")
-"""xdelta3 saves a box bytes; the others are a hub's. A box works without any of them, as on an offline machine."""
+RECOMMENDS = ("xdelta3", "bsdiff", "ffmpeg", "poppler-utils", "ntfs-3g", "alsa-utils")
+"""xdelta3 saves a box bytes; ntfs-3g reads a disk that the kernel refuses since Windows left it asleep, alsa-utils plays
+what is said of sticks; the others are a hub's. A box works without any of them, as on an offline machine."""
 SUGGESTS = ("espeak-ng", "librsvg2-bin", "fonts-noto-cjk")
 """The sample county of `shuxiang demo` alone."""
 _DESCRIPTION = """\
