@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 Share = tuple[int, int]
 """Rank and number of those who ask: (0, 1) is alone."""
+UNSEEN_RUNS = 6
 
 
 def next_own(open_pieces: Sequence[bool], share: Share, most: int) -> range:
@@ -28,7 +29,8 @@ def next_own(open_pieces: Sequence[bool], share: Share, most: int) -> range:
 def next_helping(open_pieces: Sequence[bool], share: Share, most: int, *, alone: bool) -> range:
     """Return a run of another's territory: the first open one where we are `alone`, else near the end of the largest gap.
 
-    Each who helps keeps a distance of its own from that end. A gap of a few runs is left to who is at it.
+    Each who helps keeps a distance of its own from that end. A gap of a few runs is left to who is at it: what others
+    have asked for and do not have yet can not be seen, and that is `UNSEEN_RUNS`.
     """
     rank, number = share
     count = len(open_pieces)
@@ -41,7 +43,7 @@ def next_helping(open_pieces: Sequence[bool], share: Share, most: int, *, alone:
         if len(gap) > len(largest):
             largest = gap
         start = gap.stop if gap else count
-    if len(largest) < (number + 2) * most:
+    if len(largest) < (number + UNSEEN_RUNS) * most:
         return range(0)
     end = largest.stop - rank * most
     return range(end - most, end)

@@ -26,7 +26,8 @@ def test_help_goes_to_the_end_of_the_largest_gap() -> None:
     assert next_helping(pieces, (0, 2), 4, alone=False) == range(36, 40)
     assert next_helping(pieces, (1, 2), 4, alone=False) == range(32, 36)
     # A short gap is its owner's business, but for who is alone.
-    assert not next_helping([True] * 8, (0, 2), 4, alone=False)
+    assert not next_helping([True] * 31, (0, 2), 4, alone=False)
+    assert next_helping([True] * 32, (0, 2), 4, alone=False) == range(28, 32)
     assert next_helping([True] * 8, (0, 2), 4, alone=True) == range(0, 4)
 
 
