@@ -103,10 +103,12 @@ class HubApp:
     """The WSGI application of a hub: the tree under `/tree/`, `/checkin` for boxes, everything else the staff pages."""
 
     def __init__(self, hub: Hub) -> None:
+        from appliance.cards.desk import CardDesk
         from sync.checkin import CheckIn
         from sync.registry import Registry
         from webui.hub.app import create_hub_app
 
+        self._cards = CardDesk(hub.directory, lambda: hub.fingerprint)
         settings = HubSettings(
             hub_id=hub.id,
             name=hub.config.name,
@@ -118,6 +120,7 @@ class HubApp:
             clock=lambda: hub.clock().astimezone(CHINA),
             media=(*MEDIA, run_directory() / STICKS),
             sticks=lambda: tuple(map(stick_of_note, read_notes(run_directory()))),
+            cards=self._cards,
         )
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()
@@ -142,6 +145,7 @@ class HubApp:
         """End the work under way; it goes on when the hub starts again."""
         self._ended.set()
         self._pages.close()
+        self._cards.close()
 
     def _keep_fresh(self, hub: Hub) -> None:
         """Sign the timestamp anew each day, so that no box's state ends while the hub is on."""

@@ -30,7 +30,7 @@ _NEVER = ("zram", "ram", "nbd", "fd", "sr", "mtdblock")
 class Device:
     """A whole disk. `name` as the kernel has it (`sdb`); `bus` as lsblk has it (`usb`, `mmc`, `sata`, …, or "").
 
-    `serial` is that of the card where its slot is part of the machine, else that of the reader.
+    `numbers` are the device numbers (`8:16`) of it and of all on it. `serial` is that of the card where its slot is part of the machine, else that of the reader.
     """
 
     name: str
@@ -43,11 +43,7 @@ class Device:
     is_read_only: bool
     is_system: bool
     mounted: tuple[str, ...]
-
-    @property
-    def is_offered(self) -> bool:
-        """Whether it may be shown as something to write on: removable, with a medium in it, neither system nor in use."""
-        return self.is_removable and self.size_bytes > 0 and not self.is_system and not self.mounted
+    numbers: frozenset[str] = frozenset()
 
 
 def devices() -> list[Device]:
@@ -96,6 +92,7 @@ def devices_of(lsblk: str, system_numbers: frozenset[str] = frozenset()) -> Iter
             or any(point in _SYSTEM_PLACES for point in points)
             or any(one.get("maj:min") in system_numbers for one in within),
             mounted=points,
+            numbers=frozenset(one["maj:min"] for one in within if one.get("maj:min")),
         )
 
 

@@ -9,9 +9,10 @@ import csv
 import fcntl
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from catalog import durable
 from images.write import Written
@@ -65,6 +66,16 @@ def line_of(written: Written) -> Line:
         written_bytes=written.written_bytes,
         result=DONE if written.refusal is None else written.refusal.line("zh-CN"),
     )
+
+
+def line_json(line: Line) -> dict[str, Any]:
+    """Return a line as a value."""
+    return asdict(line) | {"at": line.at.isoformat()}
+
+
+def line_from(value: dict[str, Any]) -> Line:
+    """Return the line that a value of `line_json` tells of."""
+    return Line(**value | {"at": datetime.fromisoformat(value["at"])})
 
 
 def keep(record: Path, lines: Sequence[Line]) -> None:

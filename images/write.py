@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -29,16 +29,22 @@ _LOOK_SECONDS = 0.2
 
 OnTarget = Callable[[int, Progress], None]
 """Told how far the target of that number is; called from threads of several targets."""
+OnWritten = Callable[[int, "Written"], None]
+"""Told what became of a target, at once, while others go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where an image goes: a device as it was found, or a file (`device` None), and the `shuxiang.toml` it is given."""
+    """Where an image goes: a device as it was found, or a file (`device` None), and the `shuxiang.toml` it is given.
+
+    Setting `stop` ends its writing.
+    """
 
     path: Path
     device: Device | None = None
     preseed: bytes | None = None
     school: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +94,20 @@ def write_image(
     progress: OnTarget,
     clock: Clock,
     *,
-    stop: threading.Event | None = None,
+    over: OnWritten | None = None,
 ) -> list[Written]:
     """Write the image in `file` (`name` tells how it is packed) to all `targets`; return what became of each, in order.
 
-    A target that fails does not hold up the others; what is wrong with the image fails all.
+    A target that fails does not hold up the others; what is wrong with the image fails all. `over` is told of each at
+    its end.
     """
-    stop = stop or threading.Event()
     writers = [
-        _Writer(number, target, description, progress, clock, stop) for number, target in enumerate(targets)
+        _Writer(number, target, description, progress, clock, over) for number, target in enumerate(targets)
     ]
     for writer in writers:
         writer.start()
     # Only the stream's own end is the end: whatever else ends the loop leaves cards without their first MiB.
-    wrong: ShuxiangError | None = StorageError("E-INTERNAL", where=name)
-    sha256 = ""
+    end: ShuxiangError | str = StorageError("E-INTERNAL", where=name)
     stream = blocks(file, name, description)
     try:
         alive = True
@@ -111,21 +116,20 @@ def write_image(
             alive = False
             for writer in writers:
                 alive |= writer.give(block)
-    except StopIteration as end:
-        sha256, wrong = end.value, None
+    except StopIteration as ended:
+        end = ended.value
     except ContentError as error:
-        wrong = error
+        end = error
     except OSError as error:
-        wrong = StorageError("E-IO", where=name, found=error.strerror or error)
+        end = StorageError("E-IO", where=name, found=error.strerror or error)
     finally:
         for writer in writers:
-            writer.end(wrong)
-    image = replace(description, sha256=sha256 or description.sha256)
-    return [replace(writer.result(), image=image) for writer in writers]
+            writer.end(end)
+    return [writer.result() for writer in writers]
 
 
 class _Writer:
-    """Writes one target from a queue of blocks; `None` in it is the end, an error the end of hope."""
+    """Writes one target from a queue of blocks; the image's SHA-256 in it is the end, an error the end of hope."""
 
     def __init__(
         self,
@@ -134,13 +138,13 @@ class _Writer:
         description: Description,
         progress: OnTarget,
         clock: Clock,
-        stop: threading.Event,
+        over: OnWritten | None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name=f"write {target.path.name}", daemon=True)
         self._number, self._target, self._description = number, target, description
-        self._progress, self._clock, self._stop = progress, clock, stop
-        self._queue: queue.Queue[bytes | ShuxiangError | None] = queue.Queue(_QUEUE_BLOCKS)
-        self._over = threading.Event()
+        self._progress, self._clock, self._over = progress, clock, over
+        self._queue: queue.Queue[bytes | str | ShuxiangError] = queue.Queue(_QUEUE_BLOCKS)
+        self._done = threading.Event()
         self._began = time.monotonic()
         # Nothing but the last step of all takes the refusal away.
         self._written = Written(
@@ -156,17 +160,17 @@ class _Writer:
         """Hand over the next block; return False where this target has failed."""
         return self._put(block)
 
-    def end(self, wrong: ShuxiangError | None) -> None:
-        """Say that no more blocks come, and why where that is early."""
-        self._put(wrong)
+    def end(self, end: ShuxiangError | str) -> None:
+        """Say that no more blocks come: the SHA-256 of all, or why it is early."""
+        self._put(end)
 
     def result(self) -> Written:
         """Wait for the end and return it."""
         self._thread.join()
         return self._written
 
-    def _put(self, item: bytes | ShuxiangError | None) -> bool:
-        while not self._over.is_set():
+    def _put(self, item: bytes | str | ShuxiangError) -> bool:
+        while not self._done.is_set():
             try:
                 self._queue.put(item, timeout=_LOOK_SECONDS)
                 return True
@@ -185,10 +189,12 @@ class _Writer:
         except ShuxiangError as error:
             refusal = error
         finally:
-            self._over.set()
+            self._done.set()
             self._written = replace(
                 self._written, refusal=refusal, seconds=time.monotonic() - self._began, at=self._clock()
             )
+            if self._over is not None:
+                self._over(self._number, self._written)
 
     def _write(self, card: Card) -> None:
         total = self._description.size_bytes
@@ -207,7 +213,7 @@ class _Writer:
         card.settle()
         self._speed, done = Speed(), len(head)
         for place, length, digest in marks:
-            if self._stop.is_set():
+            if self._target.stop.is_set():
                 raise _Stopped
             card.check(place, length, digest)
             done += length
@@ -224,13 +230,16 @@ class _Writer:
         self._tell("check", total, 0)
 
     def _next(self) -> bytes | None:
-        while not self._stop.is_set():
+        while not self._target.stop.is_set():
             try:
                 item = self._queue.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(item, ShuxiangError):
                 raise item
+            if isinstance(item, str):
+                self._written = replace(self._written, image=replace(self._description, sha256=item))
+                return None
             return item
         raise _Stopped
 

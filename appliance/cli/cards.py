@@ -1,4 +1,4 @@
-"""`image write` and `image check`: cards and disks for machines to be, and what a finished image promises."""
+"""`image write`, `image writer` and `image check`: cards and disks for machines to be, and what a finished image promises."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def write(
     for target in chosen:
         if target.device is not None:
             refuse_device(target.device, description.size_bytes, fixed_too=yes_disk)
-    stop = threading.Event()
     with image.open("rb") as file, _together(call, len(chosen)) as progress:
         try:
             results = write_image(
-                file, image.name, description, chosen, progress, system_clock, stop=stop
+                file, image.name, description, chosen, progress, system_clock
             )  # fmt: skip
         except KeyboardInterrupt:
-            stop.set()
+            for target in chosen:
+                target.stop.set()
             raise
     records.keep(record or image.with_name(records.RECORD_NAME), [records.line_of(one) for one in results])
     call.answer([_json(call, one) for one in results], "\n".join(_text(call, one) for one in results))
@@ -219,3 +219,24 @@ def _prove(call: Call, image: Path) -> None:
         ),
     )  # fmt: skip
     call.end(ContentError("E-IMAGE-PROMISE", where=image.name, found=broken) if broken else None)
+
+
+@click.command()
+@click.option(
+    "--socket", "path", type=click.Path(path_type=Path), help="Socket to make, where systemd gives none."
+)
+@leaf
+def writer(call: Call, path: Path | None) -> None:
+    """The privileged half of the hub's page for cards: systemd starts it when the page asks, and it ends by itself.
+
+    It believes nothing but names: it finds out itself which cards may be written.
+    """
+    from appliance.cards.wire import SOCKET
+    from appliance.cards.writer import Writer, listening_socket
+
+    with listening_socket(path or SOCKET) as listening:
+        serving = Writer(system_clock)
+        try:
+            serving.serve(listening)
+        finally:
+            serving.close()

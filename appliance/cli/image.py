@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.bar import size_text
-from appliance.cli.cards import check, write
+from appliance.cli.cards import check, write, writer
 from appliance.cli.options import Call, leaf
 from appliance.cli.preseed import make_preseed
 from images.package.build import build_package, checkout
@@ -28,6 +28,7 @@ def image() -> None:
 image.add_command(make_preseed)
 image.add_command(check)
 image.add_command(write)
+image.add_command(writer)
 
 
 @image.command()

@@ -15,6 +15,7 @@ import pytest
 from card_material import IMAGE_BYTES, MIB, attached, head_of, loop_card, odd_card, plain_bytes, small_image
 from command import call, command, environment, refusal
 
+from appliance.cards.writer import offered
 from catalog.errors import ContentError, ShuxiangError
 from catalog.progress import Progress
 from images import fat_files, records
@@ -34,6 +35,9 @@ LSBLK = json.dumps({"blockdevices": [
     {"name": "sdd", "path": "/dev/sdd", "type": "disk", "size": 64 << 30, "model": "SSD", "vendor": "T7", "serial": "S",
      "tran": "usb", "rm": False, "hotplug": True, "ro": False, "mountpoints": [None], "maj:min": "8:48", "children": [
         {"name": "sdd1", "type": "part", "size": 1, "mountpoints": ["/run/shuxiang/disk"], "maj:min": "8:49"}]},
+    {"name": "sde", "path": "/dev/sde", "type": "disk", "size": 64 << 30, "model": "Card", "vendor": "X", "serial": "",
+     "tran": "usb", "rm": True, "hotplug": True, "ro": False, "mountpoints": [None], "maj:min": "8:64", "children": [
+        {"name": "sde1", "type": "part", "size": 1, "mountpoints": ["/run/shuxiang/sticks/KINGSTON"], "maj:min": "8:65"}]},
     {"name": "mmcblk0", "path": "/dev/mmcblk0", "type": "disk", "size": 16 << 30, "model": None, "vendor": None, "serial": "0xab12",
      "tran": None, "rm": False, "hotplug": True, "ro": True, "mountpoints": [None], "maj:min": "179:0"},
     {"name": "mmcblk1boot0", "path": "/dev/mmcblk1boot0", "type": "disk", "size": 4 << 20, "model": None, "vendor": None, "serial": None,
@@ -47,8 +51,8 @@ LSBLK = json.dumps({"blockdevices": [
 
 def test_only_removable_disks_that_nobody_uses_are_offered() -> None:
     found = {device.name: device for device in devices_of(LSBLK)}
-    assert sorted(found) == ["mmcblk0", "mmcblk1boot0", "nvme0n1", "sda", "sdb", "sdc", "sdd"]
-    assert [name for name, device in found.items() if device.is_offered] == ["sdb", "mmcblk0"]
+    assert sorted(found) == ["mmcblk0", "mmcblk1boot0", "nvme0n1", "sda", "sdb", "sdc", "sdd", "sde"]
+    assert [name for name, device in found.items() if offered(device)] == ["sdb", "sde", "mmcblk0"]
     assert found["sda"].is_system and found["nvme0n1"].is_system and not found["sdb"].is_system
     assert found["sdd"].mounted == ("/run/shuxiang/disk",)
     assert (found["sdb"].model, found["sdb"].serial, found["mmcblk0"].bus) == (

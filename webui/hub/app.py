@@ -17,6 +17,7 @@ from catalog.library import Library
 from catalog.local import Local
 from catalog.resource import is_sha256
 from webui.hub.batches import batch_pages
+from webui.hub.cards import card_pages
 from webui.hub.console import LANGUAGE_COOKIE, ROOT, Console
 from webui.hub.desk import Desk
 from webui.hub.jobs import BATCH, INGEST, RECEIVING, REVIEW, SCAN, Jobs
@@ -81,6 +82,8 @@ def _flask(console: Console) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = FORM_BYTES
     for pages in (people_pages(console), take_pages(console), batch_pages(console), publish_pages(console)):
         app.register_blueprint(pages)
+    if console.settings.cards is not None:
+        app.register_blueprint(card_pages(console, console.settings.cards))
     app.register_blueprint(_home(console))
     app.register_blueprint(_outside(console))
 

@@ -84,6 +84,7 @@ class Console:
                 glyphs=self.static.address("glyphs.svg"),
                 icon=self.static.address("icon.png"),
                 hub_name=self.settings.name,
+                has_cards=self.settings.cards is not None,
             )
         return made
 

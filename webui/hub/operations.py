@@ -16,6 +16,7 @@ from typing import Protocol
 from catalog.ingest.session import IngestSession
 from catalog.progress import OnProgress
 from catalog.stick import Stick
+from webui.hub.card_operations import CardOperations
 
 MEDIA = (Path("/media"), Path("/run/media"), Path("/mnt"))
 Tell = OnProgress
@@ -119,7 +120,7 @@ class HubSettings:
 
     `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
     under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
-    was told of when they were plugged in, with what is wrong with them.
+    was told of when they were plugged in, with what is wrong with them. `cards` writes cards (None: no such page).
     """
 
     hub_id: str
@@ -133,3 +134,4 @@ class HubSettings:
     media: tuple[Path, ...] = MEDIA
     mounts: Path = Path("/proc/self/mountinfo")
     sticks: Callable[[], tuple[Stick, ...]] = tuple
+    cards: CardOperations | None = None

@@ -37,6 +37,10 @@ _ACTIONS = {
     "try again": "再试一次",
     "publish": "发布",
     "create bundle": "新建资源包",
+    "write cards": "制卡",
+    "stop card": "停下一张卡",
+    "make schools": "做学校设置",
+    "take passwords": "下载密码表",
 }
 _FIELDS = {
     "stage": "学段",
@@ -55,6 +59,9 @@ _FIELDS = {
 }
 # Where the common hint names an option of a command.
 _REMEDIES = {"E-LICENCE": "填写“授权”列，或收资源时选好授权"}
+_BOARDS = {"pc": "电脑（旧电脑、小主机）", "rpi": "树莓派"}
+_ROLES = {"box": "书箱", "hub": "县中心"}
+_BUSES = {"usb": "USB", "mmc": "SD 卡槽", "sata": "SATA", "nvme": "NVMe"}
 _MINUTE = 60
 
 
@@ -135,6 +142,18 @@ class HubWords(Words):
     def column(self, name: str) -> str:
         """Return what a column is called: a finding may name it by its field."""
         return self._t(_FIELDS[name]) if name in _FIELDS else name
+
+    def board(self, board: str) -> str:
+        """Return what kind of machine an image is for."""
+        return self._t(_BOARDS[board]) if board in _BOARDS else board or self._t("没有说明")
+
+    def role(self, role: str) -> str:
+        """Return what a machine with an image will be."""
+        return self._t(_ROLES[role]) if role in _ROLES else role
+
+    def bus(self, bus: str) -> str:
+        """Return where a card or disk is plugged in."""
+        return self._t(_BUSES[bus]) if bus in _BUSES else bus.upper() or self._t("盘")
 
     def gigabytes(self, size_gb: int) -> str:
         """Return the size of a disk as it is sold."""
