@@ -243,7 +243,7 @@ class SwarmFetch:
                     if one.want.torrent is errand.torrent:
                         # What was brought is here as soon as libtorrent has hashed it too.
                         one.asked.difference_update(set(errand.pieces) - one.download.placed)
-                        one.heard, one.looked = now, 0.0
+                        one.looked = 0.0
         self._send(self._near_trees, self._active, now)
         if self._asks_others(now):
             self._send(self._far_trees, [one for one in self._active if self._needs_trees(one, now)], now)
