@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog import durable
-from images import boot_pc
+from images import boot_pc, boot_rpi
 from images.commands import run
 from images.disk import Layout, identity_of, write_disk
+from images.foreign import let_run
 from images.package.build import build_package, date_of
 from images.recipe import Recipe, Role
 from images.root import make_loader, make_root, remove_tree
@@ -39,7 +40,10 @@ class Board:
     install_loader: Callable[[Path, Path, Path], None] | None
 
 
-BOARDS = {"pc": Board(boot_pc.boot_files, boot_pc.install_loader)}
+BOARDS = {
+    "pc": Board(boot_pc.boot_files, boot_pc.install_loader),
+    "rpi": Board(boot_rpi.boot_files, None),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ def build_image(
         work = Path(tempfile.mkdtemp(prefix=".image-", dir=output))
         steps.undone_by(lambda: remove_tree(work))
         package = build_package(source, recipe.arch, work / "package", version=version, step=step)
+        steps.undone_by(let_run(recipe.arch))
         name = f"shuxiang-{recipe.role}-{recipe.board}-{package.version}"
         root = steps.do("debian", lambda: make_root(recipe, package.path, work, cache, date))
         loader = make_loader(recipe, cache) if recipe.loader else root

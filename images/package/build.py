@@ -25,7 +25,7 @@ from images.package.target import PYTHON, Arch
 from images.package.wheels import lay_out
 
 OWN = ("catalog", "sync", "webui", "images", "appliance")
-DOCUMENTS = ("docs/technician.zh-CN.md", "docs/technician.md")
+DOCUMENTS = ("docs/technician.zh-CN.md", "docs/technician.md", "docs/field-report.md")
 SITE = f"usr/lib/{NAME}/lib/python{PYTHON}/site-packages"
 _HERE = Path(__file__).parent
 _PROGRAMS = ("usr/bin", "DEBIAN")
