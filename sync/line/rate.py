@@ -42,6 +42,7 @@ class Meter:
         self._before_bytes = used_bytes(local, month)
         self._reserved_bytes = 0
         self._counted_bytes = 0
+        self._closed = False
 
     @property
     def used_bytes(self) -> int:
@@ -54,15 +55,16 @@ class Meter:
         return self.budget_bytes is not None and self.used_bytes >= self.budget_bytes
 
     def add(self, count: int) -> None:
-        """Count bytes that have passed."""
+        """Count bytes that have passed; what comes after the end is not written: nobody would give the step back."""
         with self._lock:
             self._counted_bytes += count
-            if self._counted_bytes > self._reserved_bytes:
+            if self._counted_bytes > self._reserved_bytes and not self._closed:
                 self._reserve(self._counted_bytes - self._reserved_bytes + self._step_bytes)
 
     def close(self) -> None:
         """Give back what was written ahead and not used."""
         with self._lock:
+            self._closed = True
             if self._reserved_bytes != self._counted_bytes:
                 self._reserve(self._counted_bytes - self._reserved_bytes)
 

@@ -9,9 +9,11 @@ to the one before it. Invariant: an answer is read to its end before the next on
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import http.client
 import io
+import os
 import socket
 import ssl
 import struct
@@ -50,6 +52,10 @@ class Line(Protocol):
     def lend(self, count: int) -> None:
         """Note that so much may come before anything is read; negative when the socket is closed."""
 
+    @property
+    def aborted(self) -> bool:
+        """Whether nothing more is to be opened."""
+
 
 class Asked(NamedTuple):
     """One question: the file at `path`, as a URL has it, from `start` (to `last`), unless it has the tag."""
@@ -84,10 +90,13 @@ class Connection:
 
     def connect(self) -> None:
         """Open it; raises `OSError`."""
+        self._check()
         self.lent_bytes = self._line.buffer_bytes()
         self.sock = open_socket(self._host, self._port, self._timeout_seconds, self.lent_bytes)
         self._line.lend(self.lent_bytes)
         try:
+            # Whoever ended all while it was being opened did not see it.
+            self._check()
             if self._secure:
                 context = ssl.create_default_context()
                 self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
@@ -185,6 +194,10 @@ class Connection:
             return float(struct.unpack_from("I", info, _ROUND_TRIP_AT)[0]) / 1e6
         except (OSError, struct.error):
             return 0.0
+
+    def _check(self) -> None:
+        if self._line.aborted:
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
     @property
     def _is_read(self) -> bool:

@@ -156,7 +156,7 @@ class HttpRoad:
             except FAILURES as error:
                 reader.close()
                 failure = error
-                if isinstance(error, ConnectionRefusedError | socket.gaierror):
+                if self._line.aborted or isinstance(error, ConnectionRefusedError | socket.gaierror):
                     break
             except ShuxiangError as error:
                 if error.code != "E-ROAD-MISSING":
@@ -216,6 +216,10 @@ class HttpRoad:
                 before = self.received_bytes
                 self._again(file.path, partial(self._read_part, file=file, part=part, mended=mended))
                 progress(self.received_bytes - before)
+
+    def abort(self) -> None:
+        """End, from another thread, what is under way: it fails as if the line were cut, and is not tried again."""
+        self._line.abort()
 
     def close(self) -> None:
         """Close the connections that were kept."""

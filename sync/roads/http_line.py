@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from functools import cached_property
 from urllib.parse import quote
+from weakref import WeakSet
 
 from catalog.errors import ConfigError, RoadError
 from sync.roads.connection import Asked, Connection, buffer_for, connections_for
@@ -48,6 +49,10 @@ class HttpLine:
         self._kept: list[Connection] = []
         self._opening = 0
         self._closed = False
+        self.aborted = False
+        """Whether `abort` ended all: nothing more is asked."""
+        # Those that are kept and those that a thread reads from.
+        self._all: WeakSet[Connection] = WeakSet()
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -83,6 +88,14 @@ class HttpLine:
         for connection in kept:
             connection.close()
 
+    def abort(self) -> None:
+        """Break off what is under way, in any thread: who reads finds the connection broken, nobody opens another."""
+        self.aborted = True
+        with self._lock:
+            connections = list(self._all)
+        for connection in connections:
+            connection.abort()
+
     def connections(self) -> int:
         """Return over how many connections to fetch."""
         return connections_for(self._rate(), self.settings.connections)
@@ -102,7 +115,12 @@ class HttpLine:
         return self._rate() is not None
 
     def _new(self) -> Connection:
-        return Connection(self._host, self._port, self.settings.timeout_seconds, self, secure=self._secure)
+        connection = Connection(
+            self._host, self._port, self.settings.timeout_seconds, self, secure=self._secure
+        )
+        with self._lock:
+            self._all.add(connection)
+        return connection
 
     def _open_one(self) -> None:
         connection = self._new()
@@ -142,7 +160,9 @@ class HttpLine:
         """Count bytes that have come, and wait until the next may come."""
         with self._lock:
             self.received_bytes += count
-        if self.governed:
+        if self.governed and self.aborted:
+            self.settings.governor.count(count)
+        elif self.governed:
             self.settings.governor.take(count)
         else:
             self.settings.governor.check(lan=True)

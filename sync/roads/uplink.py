@@ -101,8 +101,12 @@ class Uplink:
         return count
 
     def close(self) -> None:
-        """End; a run that is under way is not waited for, and nothing of it is given on."""
-        self._closed = True
+        """End; a run that is under way is broken off, and nothing of it is given on."""
+        with self._lock:
+            self._closed = True
+            roads = tuple(self._roads)
+        for road in roads:
+            road.abort()
         for _ in self._threads:
             self._errands.put(None)
         deadline = time.monotonic() + _JOIN_SECONDS
@@ -145,6 +149,9 @@ class Uplink:
         road = HttpRoad(tree, self._settings)
         with self._lock:
             self._roads.append(road)
+            closed = self._closed
+        if closed:
+            road.abort()
         return road
 
     def _fetch(self, errand: Errand, road: HttpRoad, memory: int) -> None:

@@ -110,6 +110,18 @@ def test_a_budget_is_counted_durably_and_a_kill_gives_nothing_away(tmp_path: Pat
         assert Meter(local, month="2026-12", budget_bytes=1).used_bytes == 0
 
 
+def test_what_comes_after_the_end_reserves_nothing(tmp_path: Path) -> None:
+    with Local.open(tmp_path / "local.db") as local:
+        meter = Meter(local, month="2026-11", budget_bytes=100 * MIB)
+        meter.add(1000)
+        meter.close()
+        meter.add(1000)
+        assert used_bytes(local, "2026-11") == 1000
+        assert meter.used_bytes == 2000
+        meter.close()
+        assert used_bytes(local, "2026-11") == 2000
+
+
 def test_counting_writes_seldom(tmp_path: Path) -> None:
     with Local.open(tmp_path / "local.db") as local:
         puts = []

@@ -151,6 +151,8 @@ def test_what_came_and_was_not_read_is_not_given_back() -> None:
     lent: list[int] = []
 
     class Line:
+        aborted = False
+
         def buffer_bytes(self) -> int:
             return 64 << 10
 

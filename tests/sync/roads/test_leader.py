@@ -6,6 +6,7 @@ import ipaddress
 import socketserver
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,48 @@ class ChunksOfNegativeLength(socketserver.StreamRequestHandler):
             b"HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n"
             b"Content-Range: bytes 0-65535/6291456\r\n\r\n-5\r\nabcdefgh"
         )
+
+
+class Dribble(socketserver.StreamRequestHandler):
+    """A server that begins an answer and then gives nearly nothing for very long."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(
+            b"HTTP/1.1 206 Partial Content\r\nContent-Length: 65536\r\nContent-Range: bytes 0-65535/6291456\r\n\r\n"
+        )
+        with suppress(OSError):
+            for _ in range(200):
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_an_end_breaks_off_is_over_at_once_and_counted(films: list[Shared], begun: bool) -> None:
+    film = films[0]
+    put: list[int] = []
+    with socketserver.ThreadingTCPServer((HERE, 0), Dribble) as server:
+        server.daemon_threads = True
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        uplink = Uplink([f"http://{HERE}:{server.server_address[1]}/"], RoadSettings())
+        uplink.ask(Errand(film.file, film.torrent, range(1), lambda index, _: put.append(index)))
+        came = 0
+        deadline = time.monotonic() + 20
+        while begun and came < 3:
+            assert time.monotonic() < deadline
+            came += uplink.take_bytes()
+            time.sleep(0.01)
+        start = time.monotonic()
+        uplink.close()
+        assert time.monotonic() - start < 1.0
+        assert not [one for one in threading.enumerate() if one.name.startswith("uplink-")]
+        came += uplink.take_bytes()
+        time.sleep(0.3)
+        assert uplink.take_bytes() == 0 and not put
+        assert came >= (3 if begun else 0)
+        server.shutdown()
+        serving.join()
 
 
 def test_a_tree_that_answers_with_nonsense_is_left(films: list[Shared]) -> None:
