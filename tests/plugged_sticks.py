@@ -77,18 +77,22 @@ def device(path: Path, kind: str) -> Iterator[Path]:
 def box_runs(box: Path, run: Path) -> Iterator[str]:
     """Run the service of a box that looks for sticks in `run`; give its address."""
     (run / "told").mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command(box, "box", "run"), "--host", "127.0.0.1", "--port", "0"],
         env={**environment(), "SHUXIANG_RUN": str(run)}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        address: str = json.loads(process.stdout.readline())["address"]
-        yield address
-    finally:
-        process.terminate()
-        process.wait(60)
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            address: str = json.loads(process.stdout.readline())["address"]
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 class Plugged:
