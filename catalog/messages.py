@@ -2,12 +2,13 @@
 
 Exit status: 2 usage, 3 config, 4 doctor, 10-19 content refused, 20-29 storage, 30-39 road (try later). Findings of an
 ingest have exit status 0 and stand in `catalog.finding_messages`; what is said of sticks in `catalog.stick_messages`,
-of `shuxiang.toml` in `catalog.preseed_messages`, of cards in `catalog.card_messages`, of building images in `catalog.image_messages`.
+of `shuxiang.toml` in `catalog.preseed_messages`, of cards in `catalog.card_messages`, of data disks in `catalog.disk_messages`, of building images in `catalog.image_messages`.
 """
 
 from __future__ import annotations
 
 from catalog.card_messages import CARDS
+from catalog.disk_messages import DISKS
 from catalog.finding_messages import FINDINGS
 from catalog.image_messages import IMAGES
 from catalog.message import Message
@@ -18,6 +19,7 @@ __all__ = ["MESSAGES", "Message"]
 
 MESSAGES: dict[str, Message] = FINDINGS | {
     **CARDS,
+    **DISKS,
     **IMAGES,
     **STICKS,
     **PRESEED,

@@ -36,7 +36,7 @@ def run(*command: str | Path, give: str | None = None) -> str:
     return done.stdout
 
 
-def write_card(image: Path, system: Path, data: Path | None = None, size_mib: int = 360) -> None:
+def write_card(image: Path, system: Path, data: Path | None = None, size_mib: int = 329) -> None:
     """Write a card of `size_mib` MiB whose system holds the tree `system`, and whose data the tree `data`."""
     with image.open("wb") as file:
         file.truncate(size_mib * MIB)
@@ -61,7 +61,9 @@ def attached(file: Path, *, partitions: bool = True) -> Iterator[str]:
     device = run("losetup", "--find", "--show", file).strip()
     try:
         if partitions:
-            run("partx", "--add", device)
+            # As the kernel does it, a partition that ends beyond the disk is left out.
+            subprocess.run(["partx", "--add", device], capture_output=True)
+            assert Path(f"{device}p1").exists()
         yield device
     finally:
         if partitions:

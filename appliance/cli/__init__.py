@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": "appliance.cli.run:run",
     "image": "appliance.cli.image:image",
     "firstboot": "appliance.cli.preseed:firstboot",
+    "data-disk": "appliance.cli.disk:data_disk",
     "plugged": "appliance.cli.plugging:plugged",
     "unplugged": "appliance.cli.plugging:unplugged",
     "discover": "appliance.cli.network:discover",
