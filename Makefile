@@ -10,14 +10,22 @@ DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts
 # fetches other BitTorrent clients.
 DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap binutils
 
+# What builds images, and the machines in which they are tried: PCs (from BIOS and UEFI) and ARM boards.
+DEBIAN_IMAGE := mmdebstrap dosfstools e2fsprogs fdisk mtools util-linux xz-utils qemu-user-static
+DEBIAN_IMAGE_TEST := qemu-system-x86 qemu-system-arm qemu-utils ovmf
+
 # Continuous integration runs the slow tests as well.
-MARKS := $(if $(CI),,-m "not slow")
+MARKS := $(if $(CI),-m "not machine",-m "not slow and not machine")
 JOBS ?= 2
+
+# What `make image` builds: pc or rpi, box or hub.
+BOARD ?= pc
+ROLE ?= box
 
 # Whom `make package` builds for: amd64 or arm64.
 ARCH ?= $(shell dpkg --print-architecture)
 
-.PHONY: setup setup-test demo test test-slow check format bench docs lock package debian debian-test
+.PHONY: setup setup-test demo test test-slow check format bench docs lock package image image-test debian debian-test
 
 setup: debian $(VENV)/.stamp
 
@@ -69,3 +77,13 @@ lock:
 # The Debian package, in dist/: for offline installation on any Debian 13 machine.
 package: setup
 	@$(VENV)/bin/shuxiang image package --arch $(ARCH)
+
+# The image of a card or disk, in build/images (root).
+image: setup
+	@./tools/debian-packages $(DEBIAN_IMAGE)
+	@$(VENV)/bin/shuxiang image build --board $(BOARD) --role $(ROLE)
+
+# Images that were built, started in QEMU: minutes each, as every instruction is emulated.
+image-test: setup-test
+	@./tools/debian-packages $(DEBIAN_IMAGE) $(DEBIAN_IMAGE_TEST)
+	$(TEST_VENV)/bin/python -m pytest -m machine tests/machines

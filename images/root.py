@@ -34,10 +34,17 @@ _GONE = (
 _GONE_WITHIN = ("var/log", "var/cache", "var/lib/apt/lists", "tmp", "var/tmp", "run")
 _GONE_KEYS = "etc/ssh/ssh_host_*"
 # What programs of the root may expect of a system, in namespaces of their own: nothing stays mounted.
-_INSIDE = (
-    'set -e; root=$1; shift; mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"; '
-    'mount -t tmpfs tmpfs "$root/run"; exec chroot "$root" "$@"'
-)
+_INSIDE = """
+set -e
+root=$1
+shift
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for name in null zero full random urandom tty; do cp -a "/dev/$name" "$root/dev/$name"; done
+ln -s /proc/self/fd "$root/dev/fd"
+exec chroot "$root" "$@"
+"""
 _NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--net")
 
 
@@ -57,6 +64,7 @@ def make_root(recipe: Recipe, package: Path, work: Path, cache: Path, date: int)
     if units := list(_preset_units(root)):
         inside(root, "systemctl", "preset", *units)
     inside(root, "update-initramfs", "-c", "-k", "all", date=date)
+    _name_kernel(root)
     _forget(root)
     return root
 
@@ -160,9 +168,8 @@ def _base(recipe: Recipe, cache: Path, kind: str, make: Callable[[Recipe, list[s
 
 
 def remove_tree(place: Path) -> None:
-    """Remove a root, which may hold device nodes and files of any owner; nothing is mounted in it."""
-    if place.exists():
-        shutil.rmtree(place)
+    """Remove a root; what a command that was killed left mounted in it is never touched."""
+    run(["rm", "--recursive", "--force", "--one-file-system", place])
 
 
 def _preset_units(root: Path) -> Iterator[str]:
@@ -172,6 +179,17 @@ def _preset_units(root: Path) -> Iterator[str]:
             words = line.split()
             if len(words) == 2 and words[0] in ("enable", "disable") and "*" not in words[1]:
                 yield words[1]
+
+
+def _name_kernel(root: Path) -> None:
+    """Give the one kernel and its initramfs the names that Debian gives the newest; GRUB starts these."""
+    for name in ("vmlinuz", "initrd.img"):
+        found = sorted((root / "boot").glob(f"{name}-*"))
+        if len(found) != 1:
+            raise ConfigError("E-BUILD", where=f"/boot/{name}-*", expected=1, found=len(found))
+        link = root / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"boot/{found[0].name}")
 
 
 def _forget(root: Path) -> None:
@@ -184,6 +202,9 @@ def _forget(root: Path) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     # Empty: each machine makes its own, and that is not taken for a first boot that sets all units anew.
     (root / "etc" / "machine-id").write_bytes(b"")
+    # What Debian makes anew after an update of /usr is up to date; elsewise every start would, since /var is in memory.
+    for name in ("etc", "var"):
+        (root / name / ".updated").write_text(f"TIMESTAMP_NSEC={time.time_ns()}\n")
     (root / "etc" / "hostname").write_text(f"{HOST_NAME}\n")
     (root / "etc" / "hosts").write_text(
         f"127.0.0.1 localhost\n127.0.1.1 {HOST_NAME}\n::1 localhost ip6-localhost\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.bar import size_text
+from appliance.cli.build import build
 from appliance.cli.cards import check, write, writer
 from appliance.cli.options import Call, leaf
 from appliance.cli.preseed import make_preseed
@@ -25,6 +26,7 @@ def image() -> None:
     """What is installed on machines."""
 
 
+image.add_command(build)
 image.add_command(make_preseed)
 image.add_command(check)
 image.add_command(write)

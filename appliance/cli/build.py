@@ -1,0 +1,89 @@
+"""`image build`: the image of a card or disk, from the checkout that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.cli.bar import size_text
+from appliance.cli.options import Call, leaf
+from appliance.firstboot.template import write_template
+from images.build import build_image
+from images.package.build import checkout
+from images.recipe import BOARDS, Role, read_recipe
+
+_STEPS = {
+    "wheels": ("取依赖包…", "fetching the wheels …"),
+    "files": ("整理文件…", "laying out the files …"),
+    "pack": ("打包…", "packing …"),
+    "debian": ("安装 Debian 系统…", "installing Debian …"),
+    "disk": ("写分区和文件系统…", "writing partitions and filesystems …"),
+    "compress": ("压缩…", "compressing …"),
+}
+REQUEST = "shuxiang.toml"
+
+
+@click.command()
+@click.option("--board", type=click.Choice(BOARDS), help="For which machines.")
+@click.option("--role", type=click.Choice(list(Role)), default=Role.BOX, show_default=True)
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A recipe of your own instead of the board's.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/images"),
+    show_default=True,
+    help="Directory for the image and its description.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/image-parts"),
+    show_default=True,
+    help="Directory that keeps Debian's part of the work for a week.",
+)
+@click.option("--version", help="Version of the image; else that of the project.")
+@leaf
+def build(
+    call: Call,
+    board: str | None,
+    role: Role,
+    recipe: Path | None,
+    output: Path,
+    cache: Path,
+    version: str | None,
+) -> None:
+    """Build the image of a card or disk, as root, from this machine's own source of Debian."""
+    if (board is None) == (recipe is None):
+        raise click.UsageError("--board | --recipe")
+    made = build_image(
+        read_recipe(recipe or str(board), Role(role)),
+        checkout(),
+        output,
+        cache=cache.absolute(),
+        version=version,
+        given={REQUEST: write_template(role)},
+        data=None,
+        step=lambda name: call.say(*_STEPS[name]),
+    )
+    call.answer(
+        {
+            "path": str(made.path),
+            "note": str(made.note),
+            "version": made.version,
+            "size_bytes": made.size_bytes,
+            "sha256": made.sha256,
+            "compressed_bytes": made.compressed_bytes,
+            "compressed_sha256": made.compressed_sha256,
+            "system_bytes": made.system_bytes,
+        },
+        call.words(
+            f"{made.path}：{size_text(made.compressed_bytes)}，写到卡上 {size_text(made.size_bytes)}\nSHA-256 {made.compressed_sha256}",
+            f"{made.path}: {size_text(made.compressed_bytes)}, {size_text(made.size_bytes)} on the card\n"
+            f"SHA-256 {made.compressed_sha256}",
+        ),
+    )

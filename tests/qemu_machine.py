@@ -1,0 +1,244 @@
+"""A whole machine in QEMU for tests: firmware, disk, serial line, a network of its own with doors to this machine.
+
+Software emulation throughout, so that it runs where no guest may use the processor's help. The disk is a sparse copy
+of the image; whatever a test does to the machine, the image stays as it was built.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+IMAGES = Path(__file__).resolve().parent.parent / "build" / "images"
+BOOT_OFFSET = 1 << 20
+KERNEL_BEGINS = "Linux version"
+_FIRMWARE = Path("/usr/share/OVMF")
+_EXTRA = "EFI/debian/extra.cfg"
+# The kernel's words from the first on, and what systemd says, on the serial line.
+_ARGUMENTS = (
+    "console=tty0 console=ttyS0,115200 loglevel=6 systemd.journald.forward_to_console=1 systemd.show_status=1"
+)
+_POLL_SECONDS = 0.5
+
+
+def need_image(board: str, role: str) -> Path:
+    """Return the newest image of a board and role, unpacked; skip where none was built or QEMU is missing.
+
+    In continuous integration that is a failure.
+    """
+    found = sorted(IMAGES.glob(f"shuxiang-{role}-{board}-*.img.xz"), key=lambda path: path.stat().st_mtime)
+    missing = [name for name in ("qemu-system-x86_64", "mcopy", "xz") if shutil.which(name) is None]
+    why = f"not installed: {', '.join(missing)}" if missing else f"make image BOARD={board} ROLE={role}"
+    if missing or not found:
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    packed = found[-1]
+    plain = IMAGES / "unpacked" / packed.name.removesuffix(".xz")
+    if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
+        plain.parent.mkdir(exist_ok=True)
+        part = plain.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        # xz leaves holes where zeros are only in a file that it makes by itself.
+        (part.with_suffix(".part.xz")).unlink(missing_ok=True)
+        os.link(packed, part.with_suffix(".part.xz"))
+        subprocess.run(
+            ["xz", "--decompress", "--force", "--keep", "--threads=0", part.with_suffix(".part.xz")],
+            check=True,
+        )
+        part.with_suffix(".part.xz").unlink()
+        part.replace(plain)
+        os.utime(plain)
+    return plain
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody uses now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port: int = asked.getsockname()[1]
+        return port
+
+
+@dataclass
+class Disk:
+    """A disk in a file, with the card's FAT partition on it."""
+
+    path: Path
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file on the FAT partition, as a technician's PC would."""
+        subprocess.run(["mcopy", "-o", "-i", self._fat, "-", f"::{name}"], input=data, check=True)
+
+    def get(self, name: str) -> bytes:
+        """Read a file of the FAT partition."""
+        done = subprocess.run(["mtype", "-i", self._fat, f"::{name}"], capture_output=True, check=True)
+        return done.stdout
+
+    def names(self) -> str:
+        """Return the listing of the FAT partition."""
+        return subprocess.run(
+            ["mdir", "-b", "-i", self._fat, "::"], capture_output=True, check=True, text=True
+        ).stdout
+
+    @property
+    def _fat(self) -> str:
+        return f"{self.path}@@{BOOT_OFFSET}"
+
+    def parts(self) -> list[dict[str, int]]:
+        """Return the partitions as sfdisk tells them, in sectors."""
+        done = subprocess.run(["sfdisk", "--json", self.path], capture_output=True, check=True, text=True)
+        parts: list[dict[str, int]] = json.loads(done.stdout)["partitiontable"]["partitions"]
+        return parts
+
+    def cut(self, number: int, place: Path) -> Path:
+        """Copy a partition out into the file `place`, with its holes."""
+        part = self.parts()[number - 1]
+        subprocess.run(
+            ["dd", f"if={self.path}", f"of={place}", "bs=512", f"skip={part['start']}", f"count={part['size']}",
+             "iflag=fullblock", "conv=sparse", "status=none"] if part["start"] % 2048 or part["size"] % 2048 else
+            ["dd", f"if={self.path}", f"of={place}", "bs=1M", f"skip={part['start'] // 2048}",
+             f"count={part['size'] // 2048}", "conv=sparse", "status=none"],
+            check=True,
+        )  # fmt: skip
+        return place
+
+
+def copy_disk(image: Path, place: Path, size_bytes: int) -> Disk:
+    """Write `image` to a disk of `size_bytes`, as on a card; its first start talks on the serial line."""
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, place], check=True)
+    os.truncate(place, size_bytes)
+    disk = Disk(place)
+    disk.put(_EXTRA, f'set extra="{_ARGUMENTS}"\n'.encode())
+    return disk
+
+
+@dataclass
+class Started:
+    """A running machine; `doors` are the ports of this machine that lead to its own."""
+
+    process: subprocess.Popen[bytes]
+    serial: Path
+    monitor: Path
+    doors: Mapping[int, int]
+    began: float = field(default_factory=time.monotonic)
+
+    def said(self) -> str:
+        """Return what came over the serial line so far."""
+        return self.serial.read_bytes().decode(errors="replace") if self.serial.exists() else ""
+
+    def wait_for_words(self, words: str, seconds: float) -> float:
+        """Wait until `words` come over the serial line; return when they were seen (monotonic seconds)."""
+        return self._wait(lambda: words in self.said(), f"no {words!r}", seconds)
+
+    def wait_for_page(self, path: str = "/", *, seconds: float, port: int = 80, status: int = 200) -> bytes:
+        """Ask for a page until it comes with `status`, and return it."""
+        found: list[bytes] = []
+
+        def asked() -> bool:
+            try:
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{self.doors[port]}{path}", timeout=20
+                ) as answer:
+                    told, body = answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    told, body = error.code, error.read()
+            except OSError:
+                return False
+            if told == status:
+                found.append(body)
+            return told == status
+
+        self._wait(asked, f"no page at {path}", seconds)
+        return found[0]
+
+    def _wait(self, done: Callable[[], bool], what: str, seconds: float) -> float:
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert self.process.poll() is None, f"the machine ended: {self.said()[-3000:]}"
+            assert time.monotonic() < deadline, f"{what} within {seconds:.0f} s: {self.said()[-3000:]}"
+            time.sleep(_POLL_SECONDS)
+        return time.monotonic()
+
+    def pull_the_plug(self) -> None:
+        """End the machine at once; what it had not flushed to its disk is with this machine, and stays."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def press_the_button(self, seconds: float = 90) -> None:
+        """Press the power button and wait until the machine is off."""
+        self._tell({"execute": "system_powerdown"})
+        self.process.wait(timeout=seconds)
+
+    def _tell(self, command: Mapping[str, object]) -> None:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(self.monitor))
+            with line.makefile("rw") as talk:
+                talk.readline()
+                for one in ({"execute": "qmp_capabilities"}, command):
+                    talk.write(json.dumps(one) + "\n")
+                    talk.flush()
+                    talk.readline()
+
+
+@contextmanager
+def pc(
+    disk: Disk,
+    place: Path,
+    *,
+    firmware: str = "bios",
+    disks: Sequence[Path] = (),
+    memory_mib: int = 1024,
+    ports: Sequence[int] = (80,),
+    more: Sequence[str] = (),
+) -> Iterator[Started]:
+    """Start a PC with `disk`, and with `disks` on its USB; `firmware` is `bios` or `uefi`. It is off at the end."""
+    place.mkdir(exist_ok=True)
+    doors = {port: free_port() for port in ports}
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in doors.items())
+    serial, monitor = place / f"serial-{time.monotonic_ns()}", place / "monitor"
+    monitor.unlink(missing_ok=True)
+    command = [
+        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory_mib),
+        "-display", "none", "-serial", f"file:{serial}", "-qmp", f"unix:{monitor},server=on,wait=off",
+        "-nic", f"user,model=e1000{forwards}",
+    ]  # fmt: skip
+    if firmware == "uefi":
+        variables = place / "variables"
+        if not variables.exists():
+            shutil.copyfile(_FIRMWARE / "OVMF_VARS_4M.fd", variables)
+        command += [
+            "-machine", "q35", "-drive", f"if=pflash,format=raw,readonly=on,file={_FIRMWARE / 'OVMF_CODE_4M.fd'}",
+            "-drive", f"if=pflash,format=raw,file={variables}",
+            "-drive", f"file={disk.path},format=raw,if=none,id=system", "-device", "ide-hd,drive=system",
+        ]  # fmt: skip
+    else:
+        command += ["-machine", "pc", "-drive", f"file={disk.path},format=raw,if=ide"]
+    if disks:
+        command += ["-device", "qemu-xhci"]
+    for number, path in enumerate(disks):
+        command += [
+            "-drive",
+            f"file={path},format=raw,if=none,id=usb{number}",
+            "-device",
+            f"usb-storage,drive=usb{number}",
+        ]
+    process = subprocess.Popen([*command, *more], stdin=subprocess.DEVNULL)
+    try:
+        yield Started(process, serial, monitor, doors)
+    finally:
+        process.kill()
+        process.wait(timeout=30)
