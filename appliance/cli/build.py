@@ -26,7 +26,9 @@ REQUEST = "shuxiang.toml"
 
 @click.command()
 @click.option("--board", type=click.Choice(BOARDS), help="For which machines.")
-@click.option("--role", type=click.Choice(list(Role)), default=Role.BOX, show_default=True)
+@click.option(
+    "--role", type=click.Choice([one.value for one in Role]), default=Role.BOX.value, show_default=True
+)
 @click.option(
     "--recipe",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -51,7 +53,7 @@ REQUEST = "shuxiang.toml"
 def build(
     call: Call,
     board: str | None,
-    role: Role,
+    role: str,
     recipe: Path | None,
     output: Path,
     cache: Path,
