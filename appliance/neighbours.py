@@ -11,13 +11,13 @@ import ipaddress
 import threading
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from appliance.box import KEY_NAME, Box
 from catalog.errors import ConfigError
 from sync.line.policy import Policy
 from sync.line.rate import Governor
 from sync.roads.collecting import Part
+from sync.roads.road import address_parts
 from sync.updating.neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def neighbours_of(box: Box, policy: Policy, governor: Governor) -> Neighbours | 
             from sync.roads.torrent import Swarm
         except ImportError as error:
             raise ConfigError("E-TOOL", found="libtorrent") from error
-        known = (urlsplit(address).hostname for address in (box.config.hub, *box.config.parents))
+        known = (address_parts(address).hostname for address in (box.config.hub, *box.config.parents))
         return Swarm(
             SwarmSettings(
                 lan=policy.upload_lan,

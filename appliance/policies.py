@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from appliance.box import Box
 from catalog.clock import BUILT, CHINA
@@ -18,6 +17,7 @@ from sync.line.network import lan_of
 from sync.line.policy import Decision, Policy, Reason, Situation, Span, decide, month_of
 from sync.line.policy_layers import NOW, PAUSE, Layer, combine, stored_layer, stored_span
 from sync.line.rate import Governor, Meter, used_bytes
+from sync.roads.road import address_parts
 
 ON_HOURS = "on_hours"
 """Setting of `local.db`: the hours in which the box is usually on."""
@@ -138,5 +138,5 @@ def _span(now: datetime, hours: float | None) -> Span:
 
 def _near(policy: Policy, sources: tuple[str, ...]) -> bool:
     near = lan_of(policy.lan_networks)
-    places = [urlsplit(source) if "://" in source else None for source in sources]
+    places = [address_parts(source) if "://" in source else None for source in sources]
     return any(place is None or place.scheme == "file" or near(place.hostname or "") for place in places)

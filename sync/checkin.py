@@ -187,11 +187,11 @@ class CheckIn:
 
 def check_in(hub: str, card: bytes, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Meeting:
     """Send `card` to the hub at the address `hub` and return its answer: `NOBODY` where it gives none that is one."""
-    parts = urlsplit(hub)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return NOBODY
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
+        parts = urlsplit(hub)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return NOBODY
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname, parts.port, timeout=timeout_seconds)
         try:
             path = f"{parts.path.rstrip('/')}/{PATH}"

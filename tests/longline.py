@@ -22,9 +22,14 @@ _CHUNK_BYTES = 16 << 10
 
 
 class LongLine(Accepting):
-    """Serves `root` at `address` while the block lasts. `closes`: as HTTP/1.0 did, one answer on each connection."""
+    """Serves `root` at `address` while the block lasts.
 
-    def __init__(self, root: Path, round_trip_seconds: float = 0.1, *, closes: bool = False) -> None:
+    `closes`: as HTTP/1.0 did, one answer on each connection; `closes_after` so many answers, without a word.
+    """
+
+    def __init__(
+        self, root: Path, round_trip_seconds: float = 0.1, *, closes: bool = False, closes_after: int = 0
+    ) -> None:
         super().__init__()
         self.rounds = 0
         self.paths: list[str] = []
@@ -32,6 +37,7 @@ class LongLine(Accepting):
         self._root = root
         self._round_trip_seconds = round_trip_seconds
         self._closes = closes
+        self._most_answers = 1 if closes else closes_after
         self._open = 0
         self._lock = threading.Lock()
 
@@ -54,14 +60,19 @@ class LongLine(Accepting):
         asked.put(None)
 
     def _answer(self, one: socket.socket, asked: queue.SimpleQueue[tuple[float, bytes] | None]) -> None:
+        answers = 0
         while (found := asked.get()) is not None:
             at, head = found
-            time.sleep(max(0.0, at + self._round_trip_seconds - time.monotonic()))
+            is_over = answers and answers == self._most_answers
+            time.sleep(0 if is_over else max(0.0, at + self._round_trip_seconds - time.monotonic()))
             with self._lock:
                 self._open -= 1
             with suppress(OSError):
+                if is_over:
+                    continue
                 self._send(one, head)
-                if self._closes:
+                answers += 1
+                if answers == self._most_answers:
                     one.shutdown(socket.SHUT_RDWR)
 
     def _send(self, one: socket.socket, head: bytes) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from catalog.errors import ConfigError, RoadError
 from sync import tree
 from sync.roads.directory import DirectoryRoad
 from sync.roads.http import HttpRoad
-from sync.roads.road import Road, RoadSettings
+from sync.roads.road import Road, RoadSettings, address_parts
 from sync.roads.rsync import RsyncRoad
 
 ROADS: dict[str, Callable[[str, RoadSettings], Road]] = {
@@ -23,11 +22,13 @@ _TIMESTAMP_BYTES = 64 << 10
 
 
 def road_for(address: str, settings: RoadSettings | None = None) -> Road:
-    """Return the road to the tree at exactly `address`; raise `ConfigError` E-CONFIG for an unknown scheme."""
-    scheme = urlsplit(address).scheme if "://" in address or address.startswith("file:") else ""
-    if scheme not in ROADS:
+    """Return the road to the tree at exactly `address`; raise `ConfigError` E-CONFIG where none leads there."""
+    is_url = "://" in address or address.startswith("file:")
+    scheme = address_parts(address).scheme if is_url else ""
+    if scheme not in ROADS or (is_url and not scheme):
         known = ", ".join(name for name in ROADS if name)
-        raise ConfigError("E-CONFIG", where=address, expected=known, found=scheme)
+        where = address.rpartition("@")[2]
+        raise ConfigError("E-CONFIG", where=where, expected=known, found=scheme)
     return ROADS[scheme](address, settings or RoadSettings())
 
 

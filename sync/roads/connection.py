@@ -78,6 +78,8 @@ class Connection:
         """What was asked and has no answer yet, in order."""
         self.answers = 0
         """How many answers came since it was opened."""
+        self.answers_ahead = 0
+        """How many of them to questions that did not wait for the answer before."""
         # For each of `asked`, whether the answer before it was still to come or to be read.
         self._were_ahead: deque[bool] = deque()
         self._host = host
@@ -116,7 +118,7 @@ class Connection:
         self.sock = self._stream = self._last = None
         self.asked.clear()
         self._were_ahead.clear()
-        self.answers = 0
+        self.answers = self.answers_ahead = 0
 
     def abort(self) -> None:
         """Wake the thread that waits for an answer; it finds the connection broken."""
@@ -167,7 +169,7 @@ class Connection:
         response = http.client.HTTPResponse(cast(socket.socket, _Answers(self._stream)), method="GET")
         response.begin()
         self.asked.popleft()
-        self._were_ahead.popleft()
+        self.answers_ahead += self._were_ahead.popleft()
         self.answers += 1
         self._last = response
         return response

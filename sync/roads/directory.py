@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from catalog.byteranges import ByteRange
 from catalog.durable import storage_error
@@ -22,7 +22,7 @@ from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads.ahead import ahead
 from sync.roads.ranges import MendedFile, parts_of
-from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
+from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, address_parts, staged_file
 from sync.roads.staging import StagedFile, Staging
 from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, open_regular, parts_of_blob
 
@@ -46,7 +46,7 @@ class DirectoryRoad:
         self.address = address
         self.received_bytes = 0
         self._governor = settings.governor
-        parts = urlsplit(address)
+        parts = address_parts(address)
         self._root = Path(unquote(parts.path) if parts.scheme == "file" else address)
         self._packs = StickPacks(self._root, self._gone)
         self._pack: tuple[Path, int] | None = None

@@ -11,7 +11,8 @@ import queue
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from catalog.blobs import Staged
 from catalog.durable import storage_error
@@ -60,7 +61,8 @@ class Fetching:
                 if not coming:
                     break
                 self._ask_ahead(connection, coming)
-                self._bring(connection, coming.popleft())
+                self._bring(connection, coming)
+                coming.popleft()
         finally:
             self._line.give(connection)
             self.results.put(None)
@@ -77,20 +79,22 @@ class Fetching:
                 coming.append(self._files.popleft())
                 left -= size_bytes
 
-    def _ask_ahead(self, connection: Connection, coming: deque[TreeFile]) -> None:
-        """Ask for what comes next before the answers; a connection must have given one answer first."""
-        if len(coming) < 2 or not connection.answers or not connection.suits(2):
+    def _ask_ahead(self, connection: Connection, coming: Sequence[TreeFile]) -> None:
+        """Ask for what comes next before the answers; where nothing is known of the server, after the first one."""
+        known = connection.answers or self._line.has_answered_ahead
+        if len(coming) < 2 or not (known and self._line.asks_ahead) or not connection.suits(2):
             return
-        try:
+        # Where the server has closed, what it sent before is still here to be read; the failure comes up after that.
+        with suppress(OSError):
             for file in list(coming)[len(connection.asked) :]:
                 connection.ask(self._line.asked(file.path, self._staging.length(file)))
-        except OSError:
-            connection.close()
 
-    def _bring(self, connection: Connection, file: TreeFile) -> None:
+    def _bring(self, connection: Connection, coming: Sequence[TreeFile]) -> None:
+        """Bring the first of `coming`."""
+        file = coming[0]
         try:
             with self._staging.open(file, checkpoint_bytes=self._checkpoint_bytes) as staged:
-                self._receive(connection, file, staged)
+                self._receive(connection, coming, staged)
                 complete = staged.offset == file.size_bytes
         except ShuxiangError as error:
             if error.code != "E-ROAD-MISSING":
@@ -106,8 +110,9 @@ class Fetching:
             self._dead_files = 0
             self.results.put(staged_file(file, self._staging))
 
-    def _receive(self, connection: Connection, file: TreeFile, staged: StagedFile) -> None:
-        """Receive until the file is whole, going on after each failure as long as something comes."""
+    def _receive(self, connection: Connection, coming: Sequence[TreeFile], staged: StagedFile) -> None:
+        """Receive until the first file is whole, going on after each failure as long as something comes."""
+        file = coming[0]
         stalled = 0
         attempts_left = 16 + file.size_bytes // (64 << 10)
         while staged.offset < file.size_bytes and not self.stop.is_set():
@@ -125,6 +130,8 @@ class Fetching:
                     raise self._give_up(failure.reason, file) from failure
                 if stalled > 1:
                     self.stop.wait(self._line.settings.retry_pause_seconds * (stalled - 1))
+                else:
+                    self._ask_ahead(connection, coming)
 
     def _is_for_all(self, connection: Connection, file: TreeFile, staged: StagedFile) -> bool:
         """Return whether what is missing of the file is worth the connections that have nothing left to do."""

@@ -22,6 +22,7 @@ FAILURES = (OSError, http.client.HTTPException)
 LONG_SECONDS = 0.15
 """From this round trip on a line is long: what is on the way is more than one connection's buffer takes."""
 MOST_KEPT = 8
+MOST_IGNORED = 2
 # What stands for itself in a path (RFC 3986 §3.3), and what quotes.
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
@@ -38,6 +39,8 @@ class HttpLine:
         self.received_bytes = 0
         self.asks_ahead = True
         """Whether the server answers what is asked before its last answer came; until it is seen not to."""
+        self.has_answered_ahead = False
+        """Whether it was seen to."""
         self.round_trip_seconds = 0.0
         """How long a question and its answer are on the way, as the last connection had it; 0 until one is known."""
         self._secure = parts.scheme == "https"
@@ -47,7 +50,7 @@ class HttpLine:
         self._base = quote(parts.path.rstrip("/"), safe=_PATH_CHARACTERS)
         self._lock = threading.Lock()
         self._kept: list[Connection] = []
-        self._opening = 0
+        self._opening = self._ignored = 0
         self._closed = False
         self.aborted = False
         """Whether `abort` ended all: nothing more is asked."""
@@ -145,12 +148,25 @@ class HttpLine:
         if not connection.asked:
             connection.ask(question)
         try:
-            return connection.answer()
-        except FAILURES:
-            if connection.has_asked_ahead:
-                # Whoever stands between may not like it; the rest of the run asks one by one.
-                self.asks_ahead = False
+            response = connection.answer()
+        except FAILURES as error:
+            if connection.has_asked_ahead and not connection.answers_ahead:
+                self._ignored_ahead(silent=isinstance(error, TimeoutError))
             raise
+        if connection.answers_ahead:
+            self.has_answered_ahead = True
+        return response
+
+    def _ignored_ahead(self, *, silent: bool) -> None:
+        """Ask one by one for the rest of the run, where whoever stands between does not like to be asked ahead.
+
+        A server that closes after some answers has answered ahead before; one that closes early may do so by chance,
+        so it is tried twice; to wait in vain costs too much for that.
+        """
+        with self._lock:
+            self._ignored += 1
+            if silent or self._ignored >= MOST_IGNORED:
+                self.asks_ahead = False
 
     def check(self) -> None:
         """Raise where nothing more may come over this road: before something is asked for."""

@@ -19,7 +19,7 @@ from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads import Road, RoadSettings, find_tree, road_for, rsync
 from sync.roads.http import HttpRoad
-from sync.roads.road import Missed, staged_file
+from sync.roads.road import Missed, address_parts, staged_file
 from sync.roads.rsync import RsyncRoad
 from sync.roads.staging import Staging
 
@@ -62,7 +62,7 @@ class Source:
     @property
     def scheme(self) -> str:
         """The scheme of its address, "" for a directory."""
-        return urlsplit(self.address).scheme
+        return address_parts(self.address).scheme
 
     @property
     def opened(self) -> Road | None:
@@ -253,7 +253,7 @@ class Carrier:
                 data = source.road().read(tree.ROADS, MAX_HINT_BYTES) if source.failure is None else b""
             except (RoadError, ContentError, ConfigError):
                 continue
-            for address in read_hints(data, host=urlsplit(source.address).hostname):
+            for address in read_hints(data, host=address_parts(source.address).hostname):
                 if address not in known:
                     known.add(address)
                     self.sources.append(Source(address, self._settings, self._local))

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from catalog import durable
 from catalog.blobs import BlobStore
@@ -24,6 +23,7 @@ from sync import boxfile
 from sync.formats.release import Release
 from sync.formats.transport import Offers
 from sync.parcels.kept import FOLDER, MOST_BYTES, SHARE_OF_FREE, KeptParcels
+from sync.roads.road import address_parts
 from sync.roads.staging import Staging
 from sync.updating import content
 from sync.updating.carry import Carrier, worst
@@ -194,7 +194,7 @@ class Filling:
         road = carrier.first_open()
         if road is None:
             return Roads()
-        host = urlsplit(road.address).hostname or ""
+        host = address_parts(road.address).hostname or ""
         far = road.name != "directory" and self._settings.road.governor.governs(host)
         # A source that is a neighbour gives whole files for nothing; what differs would come over the line.
         differences = (far or road.name == "rsync") and bool(self._bases) and carrier.compares()

@@ -62,6 +62,8 @@ def test_a_host_is_named_in_ascii(address: str, field: str) -> None:
         "http://h:x/",
         "http://a..b/",
         "http:///x",
+        "http://[::1/",
+        "file://[x",
         "rsync://a:pass@h:99999/m",
         "rsync://h:0/m",
     ],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,23 @@ def test_a_server_that_closes_after_each_answer(root: Path, tmp_path: Path) -> N
         assert road.read("roads.json", 1000) == b'{"roads":[]}'
         assert road.read("metadata/timestamp.json", 1000).startswith(b"{")
         road.close()
+
+
+def test_a_server_that_closes_after_some_answers_is_asked_ahead_all_the_same(
+    root: Path, tmp_path: Path
+) -> None:
+    grow_tree(root, small=0, large=0)
+    files = [put_blob(root, random.Random(number).randbytes(3000)) for number in range(60)]
+    one = replace(QUICK, connections=1)
+    with LongLine(root, 0.6, closes_after=5) as line:
+        began = time.monotonic()
+        came, missed = bring(line.address, files, tmp_path / "staging", one)
+        seconds = time.monotonic() - began
+        assert len(came) == 60 and not missed
+        assert all(hash_file(staged.path) == staged.blob.sha256 for staged in came)
+        # One by one it would be sixty round trips, 36 s.
+        assert line.rounds <= 16 and seconds < 60 * 0.6 / 3
+        assert line.connections <= 15
 
 
 def test_what_was_asked_ahead_and_is_not_there(root: Path) -> None:
