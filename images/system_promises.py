@@ -20,6 +20,9 @@ _OF_OUR_OWN_ASKING = frozenset(("68", "546"))
 _LAN_RANGE = "32768-60999"
 _UNITS = "/usr/lib/systemd/system"
 _OWN = "/etc/systemd/system"
+_HOME = "/root"
+_KEYS = ("/etc/shuxiang/authorized_keys", f"{_HOME}/.ssh/authorized_keys")
+_HISTORIES = (f"{_HOME}/.bash_history", f"{_HOME}/.python_history")
 _SCRIPT = "/etc/initramfs-tools/scripts/local-bottom/shuxiang"
 _UNWANTED = ("samba", "samba-common-bin", "winbind", "systemd-resolved", "avahi-daemon", "nmbd", "cups-daemon", "rpcbind")  # fmt: skip
 _NO_PASSWORD = ("*", "!")
@@ -118,7 +121,7 @@ def is_whose_first_start(image: Opened) -> Iterator[Found]:
     left += [path for path in ("/var/lib/systemd/random-seed", "/var/lib/dbus/machine-id") if (found := system.entry(path)) and not found.is_link]  # fmt: skip
     yield "identity", "每台机器自己生成身份", "each machine makes its own identity", " ".join(left), "none"
     left = [f"/var/lib/shuxiang/{name}" for name in system.names("/var/lib/shuxiang")]
-    left += [path for path in ("/root/.bash_history", "/root/.python_history", "/etc/shuxiang/authorized_keys", "/root/.ssh/authorized_keys") if system.entry(path)]  # fmt: skip
+    left += [path for path in (*_HISTORIES, *_KEYS) if system.entry(path)]  # fmt: skip
     state = data.names("/state")
     left += [f"/data/state/{name}" for name in ("key", "keys", "local.db", "config.toml") if name in state]
     left += [f"/data/system/{name}" for name in data.names("/system") if name not in ("etc", "etc-work")]
@@ -159,7 +162,7 @@ def _ssh(system: Tree) -> Iterator[str]:
     """Yield what would let someone in by SSH on a new machine."""
     if system.entry("/usr/sbin/sshd") is None:
         return
-    for path in ("/etc/shuxiang/authorized_keys", "/root/.ssh/authorized_keys"):
+    for path in _KEYS:
         found = system.entry(path)
         if found is not None and found.size_bytes:
             yield path
