@@ -98,6 +98,7 @@ FIELDS: tuple[Field, ...] = (
     Field(table="", key="school_code", labels=("学校标识码", "学校代码"), kind=str, read=values.school_code, zh="学校标识码（10 位）", example="3362000123"),
     Field(table="", key="time_zone", labels=("时区",), kind=str, read=values.time_zone, zh="时区", example="Asia/Shanghai"),
     Field(table="", key="language", labels=("语言",), kind=str, read=values.language, zh="屏幕上的语言：zh-CN 中文，en 英文", example="zh-CN"),
+    Field(table="", key="ssh_keys", labels=("远程登录公钥", "SSH公钥"), kind=list, read=values.ssh_keys, zh="技术员远程登录（SSH）的公钥，一般不用填；不填就不能远程登录", example=["ssh-ed25519 AAAA… name"]),
     Field(table="hub", key="url", labels=("地址", "网址"), kind=str, read=values.tree_address, roles=_BOX, zh="县中心的地址", example="http://192.168.1.10:8088"),
     Field(table="hub", key="fingerprint", labels=("指纹", "信任根指纹"), kind=str, read=values.fingerprint, roles=_BOX, zh="信任根指纹，抄自县中心的恢复单；或者把 1.root.json 放在本文件旁边", example="0" * 64),
     Field(table="hub", key="root", labels=("信任根", "信任根文件"), kind=str, read=values.file_beside, roles=_BOX, zh="信任根文件（在本文件旁边）", example="1.root.json"),

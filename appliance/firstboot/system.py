@@ -1,4 +1,4 @@
-"""The files of the system that a request asks for: host name, time zone, language, networks.
+"""The files of the system that a request asks for: host name, time zone, language, networks, keys for SSH.
 
 Pure up to `write`: what each file is to hold is worked out first. Invariants: only the files named here are touched,
 each in one durable step and only where it differs; those with passwords are readable by root alone (NetworkManager
@@ -23,6 +23,7 @@ HOST_NAME, ZONE_NAME, ZONE_LINK = "etc/hostname", "etc/timezone", "etc/localtime
 ENVIRONMENT = "etc/shuxiang/language.conf"
 CONNECTIONS = "etc/NetworkManager/system-connections"
 WIFI, CABLE = f"{CONNECTIONS}/shuxiang-wifi.nmconnection", f"{CONNECTIONS}/shuxiang-cable.nmconnection"
+SSH_KEYS = "etc/shuxiang/authorized_keys"
 STAMP = "etc/shuxiang/firstboot.json"
 ZONES = "/usr/share/zoneinfo"
 _NAMESPACE = uuid.UUID("8f4f0c5e-6a1d-5c43-9d0b-3b6f5d0e51a7")
@@ -110,6 +111,8 @@ def system_files(request: Request, host_name: str, stored_psk: str | None = None
     files.append(
         SystemFile(path=ENVIRONMENT, text=f"LC_MESSAGES={_LOCALES[language]}\n" if language else None)
     )
+    keys = said.get("ssh_keys")
+    files.append(SystemFile(path=SSH_KEYS, text="".join(f"{key}\n" for key in keys) if keys else None))
     files.append(SystemFile(path=WIFI, text=_wifi(request, stored_psk), mode=0o600))
     files.append(SystemFile(path=CABLE, text=_cable(said), mode=0o600))
     return files

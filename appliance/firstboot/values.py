@@ -6,6 +6,7 @@ secrets are never repeated. Words of the vocabulary may be labels or codes.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import zoneinfo
@@ -24,6 +25,7 @@ SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 63
 ROLES = {"box": ("书箱", "学校"), "hub": ("县中心", "中心")}
 LANGUAGES = {"zh-CN": ("中文", "zh", "简体中文"), "en": ("英文", "英语", "English")}
 ZONES = {"Asia/Shanghai": ("北京时间", "上海"), "Asia/Urumqi": ("新疆时间", "乌鲁木齐")}
+_SSH_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa", "sk-ssh-ed25519@openssh.com")  # fmt: skip
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _TERMS = {"a": "a", "b": "b"}
 
@@ -171,6 +173,25 @@ def subscriptions(texts: list[str]) -> list[str]:
         if whole is not None or not is_bundle_id(one):
             raise wrong("E-PRESEED-TYPE", "all, none, 0-9a-z._-", one)
     return sorted(dict.fromkeys(found))
+
+
+def ssh_keys(texts: list[str]) -> list[str]:
+    """Return public keys as `authorized_keys` holds them (sshd(8)): kind, key, a name; no options, nothing private."""
+    found = []
+    for text in texts:
+        kind, _, rest = " ".join(text.split()).partition(" ")
+        key, _, name = rest.partition(" ")
+        try:
+            blob = base64.b64decode(key, validate=True)
+        except ValueError:
+            blob = b""
+        # RFC 4253 section 6.6: the key says its own kind first.
+        if kind not in _SSH_KINDS or not blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+            raise wrong("E-PRESEED-TYPE", "ssh-ed25519 AAAA…", kind)
+        if not name.isprintable():
+            raise wrong("E-PRESEED-TYPE", "ssh-ed25519 AAAA… name", "")
+        found.append(" ".join(filter(None, (kind, key, name))))
+    return list(dict.fromkeys(found))
 
 
 def stages(texts: list[str]) -> list[str]:

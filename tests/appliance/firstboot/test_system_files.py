@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import ctypes.util
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from appliance.firstboot import values
 from appliance.firstboot.request import Request
-from appliance.firstboot.system import CABLE, ENVIRONMENT, WIFI, System, system_files
+from appliance.firstboot.system import CABLE, ENVIRONMENT, SSH_KEYS, WIFI, System, system_files
+from catalog.errors import ConfigError
 
 Lookup = Callable[[str, str], str]
 
@@ -86,6 +89,38 @@ def test_the_second_fixed_address_stands_beside_the_automatic_one(key_file: Call
     assert get("ipv4", "method") == get("ipv6", "method") == "auto"
     assert get("ipv4", "address1") == "192.168.88.88/24,192.168.88.1"
     assert (get("ipv4", "dns"), get("ipv6", "dns")) == ("192.168.88.1;", "fd00::1;")
+
+
+KEY = (
+    "ssh-ed25519 "
+    + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))).decode()
+    + " 张老师"
+)
+
+
+def test_a_key_opens_ssh_and_its_line_s_end_closes_it(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    assert SSH_KEYS in system.write(asked(ssh_keys=values.ssh_keys([KEY, f"  {KEY}"])), "sx-1")
+    assert (tmp_path / SSH_KEYS).read_text() == f"{KEY}\n"
+    assert system.write(asked(), "sx-1") == [SSH_KEYS]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ssh-ed25519",
+        "AAAAC3Nz",
+        "ssh-ed25519 !!!",
+        KEY.replace("ssh-ed25519", "ssh-rsa"),
+        f'command="sh" {KEY}',
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        f"{KEY}\u2028{KEY}\x07",
+    ],
+)
+def test_what_is_no_public_key_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        values.ssh_keys([wrong])
+    assert refused.value.code == "E-PRESEED-TYPE"
 
 
 def test_files_come_and_go(tmp_path: Path) -> None:
