@@ -6,13 +6,22 @@ no other box takes it for content, and is looked at again by itself until the ma
 
 from __future__ import annotations
 
+import hashlib
 import html
 import logging
+import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
 
 from appliance.disks.telling import Told
+from appliance.firstboot.fields import BOX, HUB
+from appliance.firstboot.system import System
+from appliance.names.labels import BOX_WORD, HUB_WORD, is_word
 from appliance.ports import listen
 from catalog.errors import ShuxiangError
 
@@ -101,4 +110,37 @@ def serve(told: Told, host: str, port: int) -> None:
         return
     with _Server(listen(host, port), page(told)) as server:
         server.socket.listen(16)
-        server.serve_forever()
+        with named(told.failure.code, host, port):
+            server.serve_forever()
+
+
+@contextmanager
+def named(code: str, host: str, port: int, root: Path = Path(os.sep)) -> Iterator[None]:
+    """Answer for the machine's names while the page is served, so that the word that children type finds it.
+
+    Who it is, is known from what first boot left below `root`; `shuxiang discover` shows `code` as its state.
+    """
+
+    from appliance.discovery import Announcement, Announcer, reachable_at
+    from appliance.names.service import NameService, NameState
+
+    said = System(root).stamp().get("settings", {})
+    is_hub = said.get("role") == HUB
+    own = socket.gethostname().lower()
+    words = [HUB_WORD if is_hub else BOX_WORD, *([own] if is_word(own) else [])]
+    announcement = Announcement(
+        name=str(said.get("name") or own),
+        id=hashlib.sha256(own.encode()).hexdigest()[:32],
+        role=HUB if is_hub else BOX,
+        version=version("shuxiang"),
+        state=code,
+        port=port,
+        host=host,
+    )
+    with Announcer(announcement) as announcer:
+
+        def tell(state: NameState) -> None:
+            announcer.rename(tuple(state.names.values()))
+
+        with NameService(words, tell=tell, reaches=lambda addresses: reachable_at(host, addresses)):
+            yield

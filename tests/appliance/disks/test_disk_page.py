@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from name_clients import avahi, by_netbios, lan, need_clients
+from netlab import Lab
 
 from appliance.disks.telling import Told, read_told, tell
 from catalog.clock import system_clock
@@ -94,6 +97,27 @@ def test_who_says_nothing_holds_up_nobody(port: int) -> None:
     finally:
         for one in silent:
             one.close()
+
+
+def test_the_word_that_children_type_finds_the_page(tmp_path: Path) -> None:
+    need_clients()
+    tell(tmp_path, Told(failure=StorageError("E-DATA-MISSING")))
+    with Lab() as lab, ExitStack() as stack:
+        box, pc = lan(lab, "box", "pc")
+        server = stack.enter_context(
+            subprocess.Popen(box.command(command("--page", "--run", str(tmp_path), "--port", "80")))
+        )
+        stack.callback(server.terminate)
+        browser = stack.enter_context(avahi(pc, tmp_path / "pc"))
+        deadline = time.monotonic() + 40
+        while browser.address("shuxiang.local", 4) != "10.77.0.1":
+            assert time.monotonic() < deadline
+        assert by_netbios(pc, "shuxiang") == {"10.77.0.1"}
+        with pc.entered():
+            asking = socket.create_connection(("10.77.0.1", 80), 10)
+        with asking:
+            asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert asking.recv(99).startswith(b"HTTP/1.0 503 ")
 
 
 def test_where_nothing_is_wrong_there_is_no_page(tmp_path: Path) -> None:
