@@ -18,7 +18,8 @@ from catalog.local import Local
 from catalog.stick import MISSING, Phase, Stick
 
 RECENT_SECONDS = 600.0
-_PULLED = "E-PULLED"
+# What a run says of a stick that is there no more: in the middle, before its first byte, as it was opened.
+_LOST = ("E-PULLED", "E-ROAD", "E-NO-TREE")
 _BUSY, _PAUSED = 30, 31
 _NO_LIMIT = "0\n"
 
@@ -147,7 +148,7 @@ class Sticks:
         for identity, stick in list(self._sticks.items()):
             if not stick.gone or (self._child is not None and self._child[1] is stick):
                 continue
-            early = bool(stick.left) or (stick.phase is Phase.WRONG and stick.code == _PULLED)
+            early = bool(stick.left) or (stick.phase is Phase.WRONG and stick.code in _LOST)
             if early and stick.phase is not Phase.PULLED:
                 stick.phase, stick.left, stick.ended = Phase.PULLED, [], now
             elif stick.phase is not Phase.PULLED or others or now - stick.ended > RECENT_SECONDS:
