@@ -1,0 +1,126 @@
+"""Sticks plugged into a running PC and pulled out of it: Debian's udev and kernel drivers, our rule and unit, the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import call
+from plugged_sticks import image, wait_for
+from qemu_machine import Started, copy_disk, need_image, pc
+from supplier import write_folder
+
+from appliance.firstboot.template import write_request
+
+pytestmark = pytest.mark.machine
+
+SYSTEM_BYTES = 6 << 30
+BOOT_SECONDS, STICK_SECONDS = 900.0, 240.0
+START_BYTES = 1 << 20
+USB = ("-device", "qemu-xhci,id=usb")
+
+
+class Port:
+    """The machine's USB port, by QEMU's own protocol."""
+
+    def __init__(self, machine: Started) -> None:
+        self._line = socket.socket(socket.AF_UNIX)
+        self._line.connect(str(machine.monitor))
+        self._talk = self._line.makefile("rw")
+        self._talk.readline()
+        self._ask("qmp_capabilities")
+
+    def _ask(self, execute: str, **arguments: Any) -> None:
+        self._talk.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+        self._talk.flush()
+        while "event" in (answer := json.loads(self._talk.readline())):
+            pass
+        assert "return" in answer, answer
+
+    @contextmanager
+    def plugged(self, name: str, disk: Path) -> Iterator[None]:
+        """Plug the stick in while the block lasts; it is pulled out without a word to the machine."""
+        file = {"driver": "file", "filename": str(disk), "read-only": True}
+        self._ask("blockdev-add", driver="raw", file=file, **{"node-name": name, "read-only": True})
+        self._ask("device_add", driver="usb-storage", id=f"stick-{name}", drive=name, bus="usb.0")
+        yield
+        self._ask("device_del", id=f"stick-{name}")
+
+    def close(self) -> None:
+        self._talk.close()
+        self._line.close()
+
+
+def partitioned(disk: Path, kind: str) -> Path:
+    """Put the filesystem in `disk` into the first partition of a disk, as most sticks are sold."""
+    whole = disk.with_suffix(".disk")
+    with whole.open("wb") as file:
+        file.truncate(disk.stat().st_size + 2 * START_BYTES)
+    table = f"label: dos\nstart=1MiB, size={disk.stat().st_size >> 20}MiB, type={kind}\n"
+    subprocess.run(["sfdisk", "-q", whole], input=table.encode(), check=True)
+    with disk.open("rb") as source, whole.open("r+b") as file:
+        file.seek(START_BYTES)
+        shutil.copyfileobj(source, file, 1 << 20)
+    return whole
+
+
+def said(machine: Started, *parts: str) -> None:
+    """Wait until the page of sticks says all of `parts`."""
+
+    def asked() -> bool:
+        page = machine.wait_for_page("/stick", seconds=60).decode()
+        return all(part in page for part in parts)
+
+    wait_for(asked, STICK_SECONDS)
+
+
+def test_sticks_of_every_kind_are_taken_and_may_be_pulled(tmp_path: Path) -> None:
+    packed = need_image("pc", "box")
+    hub = tmp_path / "hub"
+    fingerprint = call(hub, "hub", "init", "--name", "青禾县电教馆")["fingerprint"]
+    sticks = []
+    for number, kind in enumerate(("ext4", "vfat", "exfat", "ntfs")):
+        write_folder(tmp_path / f"files-{number}", files=4 + number, size_bytes=200_000 + number, seed=number)
+        call(hub, "hub", "ingest", tmp_path / f"files-{number}")
+        call(hub, "hub", "publish")
+        tree = tmp_path / f"tree-{number}"
+        call(hub, "hub", "export", tree)
+
+        def fill(root: Path, tree: Path = tree) -> None:
+            shutil.copytree(tree, root, dirs_exist_ok=True)
+            (root / "autorun.inf").write_text("[autorun]\n")
+
+        disk = image(tmp_path / f"{kind}.img", kind, fill, label=f"S-{kind}".upper(), size_bytes=96 << 20)
+        sticks.append((kind, partitioned(disk, "7" if kind == "ntfs" else "c") if number % 2 else disk))
+    system = copy_disk(packed, tmp_path / "system.img", SYSTEM_BYTES)
+    request = {
+        "role": "box", "name": "石桥教学点", "hub.url": "http://127.0.0.1:1", "hub.fingerprint": fingerprint,
+    }  # fmt: skip
+    system.put("shuxiang.toml", write_request(request, {"admin_password": "12345678a"}))
+    with pc(system, tmp_path / "pc", more=USB) as machine:
+        machine.wait_for_page("/healthz", seconds=BOOT_SECONDS)
+        said(machine, "现在没有插 U 盘")
+        port = Port(machine)
+        try:
+            for kind, disk in sticks:
+                with port.plugged(kind, disk):
+                    said(machine, f"S-{kind.upper()}", "导入完了", "可以拔出了", "autorun.inf")
+                said(machine, "现在没有插 U 盘")
+            with port.plugged("again", sticks[0][1]):
+                said(machine, "比书箱里的旧", "可以拔出了")
+            noise = tmp_path / "noise.img"
+            noise.write_bytes(bytes(range(256)) * (1 << 14))
+            with port.plugged("noise", noise):
+                said(machine, "E-STICK-KIND")
+            said(machine, "现在没有插 U 盘")
+        finally:
+            port.close()
+        told = json.loads(machine.wait_for_page("/api/v1/status"))
+        assert told["cached"] == told["resources"] > 0
