@@ -64,6 +64,17 @@ def usable_methods() -> tuple[str, ...]:
     return (*plain, *(INFLATED + method for method in plain)) if packs_as_others() else plain
 
 
+def beside_bytes(patch: Patch, source_bytes: int) -> int:
+    """Return the room that applying `patch` to a source of this length takes for a while, beside it and its target.
+
+    Between inflated forms: both forms and the inner patch.
+    """
+    if not patch.method.startswith(INFLATED):
+        return 0
+    forms_bytes = source_bytes + patch.target_bytes + 2 * patch_process.MOST_INFLATED_BYTES
+    return forms_bytes + patch.file.size_bytes
+
+
 def may_patch(source: Blob, target: Blob) -> bool:
     """Return whether a patch between the two blobs is worth trying."""
     return (
@@ -224,8 +235,7 @@ def _apply(
         return _run(words, _APPLY_ADDRESS_SPACE, patch.target_bytes, total_bytes)
     source_form, inner, target_form = forms
     more = patch_process.MOST_INFLATED_BYTES
-    # The plan has room for the patch and its target; both forms and the inner patch lie beside them for a while.
-    room_bytes = source_bytes + patch.file.size_bytes + 2 * patch.target_bytes + 2 * more
+    room_bytes = patch.target_bytes + beside_bytes(patch, source_bytes)
     free_bytes = shutil.disk_usage(made.parent).free
     if free_bytes < room_bytes:
         raise ContentError("E-PATCH", where=patch.target, expected=f">= {room_bytes} free", found=free_bytes)

@@ -161,10 +161,14 @@ def plan_of(
     offers: Offers | None = None,
     roads: Roads | None = None,
     bases: Mapping[str, str] | None = None,
+    spare_bytes: int | None = None,
     deltas: Iterable[BundleDelta] = (),
     sources: tuple[str, ...] = (),
 ) -> Plan:
-    """Return the plan that brings what is wanted, fits and is not here; `bases`: new hash -> its older edition here."""
+    """Return the plan that brings what is wanted, fits and is not here; `bases`: new hash -> its older edition here.
+
+    `spare_bytes`: the room that the disk has beside it, as `Held` says.
+    """
     begun = staging.begun()
     if roads is not None and roads.swarm:
         # Pieces that lie scattered are of use to a swarm alone.
@@ -177,6 +181,8 @@ def plan_of(
         base=lambda sha256: bases.get(sha256, ""),
         has_torrent=lambda sha256: reader.torrent(sha256) is not None,
         staged_bytes=lambda sha256: begun.get(sha256, 0),
+        size_of=lambda sha256: blob.size_bytes if (blob := reader.blob(sha256)) else 0,
+        spare_bytes=spare_bytes,
     )
     return Plan(
         release=release,

@@ -147,15 +147,17 @@ class Filling:
             wants = content.wants_after(reader, wishes, changes, gone)
             fitted = content.fit_disk(reader, self._blobs, wants, self._settings.keep_free_bytes)
             self._bases = content.bases_after(reader, changes)
+            missing = missing_files(wants, fitted, reader.has)
             return content.plan_of(
                 release.number,
                 reader,
                 wants,
                 fitted,
                 staging,
-                offers=self._offers(release, reader, missing_files(wants, fitted, reader.has)),
+                offers=self._offers(release, reader, missing),
                 roads=self._roads(carrier),
                 bases=self._bases,
+                spare_bytes=self._spare_bytes(missing),
                 deltas=(*(change.delta for change in changes), *gone),
                 sources=sources,
             )
@@ -202,12 +204,18 @@ class Filling:
             first=road.name, swarm=far and self._settings.neighbours is not None, differences=differences
         )
 
+    def _spare_bytes(self, missing: Mapping[str, int]) -> int:
+        """Return the room beside what is missing: what is kept free, or more."""
+        free_bytes = self._blobs.free_bytes() - sum(missing.values())
+        return max(free_bytes, self._settings.keep_free_bytes)
+
     def _plan_haul(
         self, carrier: Carrier, staging: Staging, release: Release, wants: Sequence[Want], fitted: Fit
     ) -> Haul:
         """Plan, make room for it, and drop from staging what it does not need."""
         with self._library.reading() as reader:
-            offers = self._offers(release, reader, missing_files(wants, fitted, reader.has))
+            missing = missing_files(wants, fitted, reader.has)
+            offers = self._offers(release, reader, missing)
         for _ in range(3):
             with self._library.reading() as reader:
                 plan = content.plan_of(
@@ -219,6 +227,7 @@ class Filling:
                     offers=offers,
                     roads=self._roads(carrier),
                     bases=self._bases,
+                    spare_bytes=self._spare_bytes(missing),
                 )
             room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
             if self._blobs.free_bytes() < room_bytes:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from catalog.resource import File
 from sync.formats.release import TreeFile
 from sync.formats.transport import USEFUL_MEMBERS, Pack, Patch, Torrent
+from sync.parcels.patches import beside_bytes
 from sync.roads.road import blob_file
 
 REQUEST_BYTES = 500
@@ -58,13 +59,20 @@ def _nothing(_: str) -> int:
 class Held:
     """What is here, by hash: blobs, torrents of blobs, and how many bytes of a file an earlier run left in staging.
 
-    `base`: the blob here that is the older edition of a wanted one ("": none).
+    `base`: the blob here that is the older edition of a wanted one ("": none). `size_of`: the length of a blob here.
+    `spare_bytes`: the room that the disk has beside all that is wanted; None where there is plenty.
     """
 
     has: Callable[[str], bool]
     base: Callable[[str], str] = lambda _: ""
     has_torrent: Callable[[str], bool] = lambda _: False
     staged_bytes: Callable[[str], int] = _nothing
+    size_of: Callable[[str], int] = _nothing
+    spare_bytes: int | None = None
+
+    def has_room_for(self, patch: Patch) -> bool:
+        """Return whether the disk has room for what `patch` takes while it is applied."""
+        return self.spare_bytes is None or beside_bytes(patch, self.size_of(patch.source)) <= self.spare_bytes
 
     def rest_of(self, file: TreeFile) -> int:
         """Return how many bytes of `file` have not come yet."""
@@ -93,7 +101,7 @@ def choose_patches(
 ) -> dict[str, Patch]:
     """Return target -> its cheapest patch whose source is here, where that is shorter than the rest of the target.
 
-    `targets` gives the length of each wanted blob; a patch that claims another length is left alone.
+    One that the disk has no room to apply is left alone. `targets` gives the length of each wanted blob; a patch that claims another length is left alone.
     """
     chosen: dict[str, Patch] = {}
     used: set[str] = set()
@@ -105,6 +113,7 @@ def choose_patches(
             and patch.file.sha256 not in targets
             and patch.file.sha256 not in used
             and held.has(patch.source)
+            and held.has_room_for(patch)
         ]
         best = min(usable, key=lambda one: (held.rest_of(one.file), one.source), default=None)
         if best and held.rest_of(best.file) < held.rest_of(blob_file(target, targets[target])):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from catalog.errors import ContentError
 from sync.formats.transport import Patch, read_offer, transport_blob
 from sync.parcels import forms, patch_process, patches, streams
 from sync.parcels.patches import MadePatch, apply, make, usable_methods
+from sync.updating.loads import Held
 
 INFLATED_METHODS = ("inflatexdelta3", "inflatebsdiff", "inflatezstd")
 SLIDES = 12
@@ -452,4 +454,10 @@ def test_forms_without_room_are_not_begun(tmp_path: Path) -> None:
         with pytest.raises(ContentError) as refused:
             apply(made.patch, tmp_path / "before", made.path, disk / "after")
         assert refused.value.code == "E-PATCH" and "free" in str(refused.value.expected)
+        # The plan says so beforehand.
+        spare = shutil.disk_usage(disk).free - made.patch.target_bytes
+        size = (tmp_path / "before").stat().st_size
+        assert not Held(has=lambda _: True, size_of=lambda _: size, spare_bytes=spare).has_room_for(
+            made.patch
+        )
         assert {path.name for path in disk.iterdir()} <= {"lost+found"}

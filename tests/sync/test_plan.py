@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from builders import sha256
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from catalog.fit import Want, fit
 from catalog.resource import File
 from sync.formats.transport import Member, Offers, Pack, Patch, Torrent, transport_blob
+from sync.parcels.patches import beside_bytes
 from sync.updating.carry import read_hints
 from sync.updating.explain import PLACES, plan_json, plan_text
 from sync.updating.loads import REQUEST_BYTES, Held, Load, Roads
@@ -131,6 +133,20 @@ def test_order() -> None:
         (4, 1),
         (1, 900),  # its original last of all
     ]  # fmt: skip
+
+
+def test_a_patch_that_the_disk_has_no_room_to_apply_is_no_way() -> None:
+    wants = [want(1, OTHER, file("source", 9000, "new"))]
+    between_forms = replace(patch("new", 9000, "old", 500), method="inflatezstd")
+    needed = beside_bytes(between_forms, 7000)
+    assert needed > 128 << 20
+    plain = patch("new", 9000, "older", 800)
+    roomy = replace(held("old", "older"), size_of=lambda _: 7000, spare_bytes=needed)
+    assert way_of(haul(wants, roomy, offers(between_forms, plain)), "new").way.source == digest("old")
+    narrow = replace(roomy, spare_bytes=needed - 1)
+    assert way_of(haul(wants, narrow, offers(between_forms, plain)), "new").way.source == digest("older")
+    alone = way_of(haul(wants, narrow, offers(between_forms)), "new")
+    assert (alone.way.kind, alone.way.cost_bytes) == (WHOLE, 9000)
 
 
 def test_a_shared_blob_is_fetched_once_at_its_first_place() -> None:
