@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ STICKS, NOTES, TOLD = "sticks", "plugged", "told"
 TOLD_NAME = "sticks.json"
 MOST_BYTES = 64 << 10
 MOST_STICKS = 32
+_CODE = re.compile(r"[A-Z0-9-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,9 @@ def tell(run: Path, told: Iterable[Told]) -> None:
 def read_told(run: Path, stick: str) -> Told | None:
     """Return what the box says of the stick with this id; None where it says nothing yet."""
     for row in _rows(_read(run / TOLD / TOLD_NAME)):
-        if row.get("id") == stick and isinstance(row.get("files"), int):
-            return Told(id=stick, phase=str(row.get("phase")), code=str(row.get("code")), files=row["files"])
+        code = str(row.get("code"))
+        if row.get("id") == stick and isinstance(row.get("files"), int) and _CODE.fullmatch(code):
+            return Told(id=stick, phase=str(row.get("phase")), code=code, files=row["files"])
     return None
 
 
@@ -113,7 +116,8 @@ def _rows(value: Any) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, value: Any) -> None:
-    data = json.dumps(value, ensure_ascii=False).encode()
+    # Escaped: the name of a folder on a stick may be no text at all.
+    data = json.dumps(value).encode()
     durable.storage(lambda: durable.write_file(path, data), path)
 
 

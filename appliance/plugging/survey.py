@@ -31,7 +31,7 @@ def suspects_on(root: Path) -> tuple[str, ...]:
     entries = _entries(root)
     folders = {entry.name.lower() for entry in entries if entry.is_dir(follow_symlinks=False)}
     found = [
-        entry.name
+        _printable(entry.name)
         for entry in entries
         if not entry.is_dir(follow_symlinks=False) and _is_suspect(entry.name.lower(), folders)
     ]
@@ -41,6 +41,11 @@ def suspects_on(root: Path) -> tuple[str, ...]:
 def _is_suspect(name: str, folders: set[str]) -> bool:
     stem, suffix = Path(name).stem, Path(name).suffix
     return name == "autorun.inf" or suffix in _ALWAYS or (suffix in _PROGRAMS and stem.strip() in folders)
+
+
+def _printable(name: str) -> str:
+    """Return a name as it may stand on a console: a stick must not speak to a terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in name)
 
 
 def _entries(root: Path) -> list[os.DirEntry[str]]:

@@ -14,6 +14,7 @@ from plugged_sticks import KINDS, device, image
 
 from appliance.plugging.device import Device, is_own, is_there, look_at
 from appliance.plugging.mounting import SAFE, attempts, mount, unmount
+from appliance.plugging.notes import NOTES, Note, read_notes, write_note
 from appliance.plugging.survey import suspects_on, trees_on
 from catalog.errors import ContentError, StorageError
 
@@ -234,6 +235,24 @@ def test_what_a_virus_leaves_is_named_and_hidden_folders_are_folders(tmp_path: P
             assert (place / "资源" / "几分之一.txt").exists()
         finally:
             unmount(place)
+
+
+def test_names_that_are_no_text_or_speak_to_a_terminal(tmp_path: Path) -> None:
+    root, run = tmp_path / "root", tmp_path / "run"
+    (run / NOTES).mkdir(parents=True)
+    odd = os.fsdecode(b"\xff\xfe")
+    (root / odd / "metadata").mkdir(parents=True)
+    (root / odd / "metadata" / "1.root.json").write_text("{}")
+    (root / odd / "targets").mkdir()
+    for name in ("\x1b[2J.lnk", f"{odd}.lnk", "a\nb.lnk"):
+        (root / name).write_text("x")
+    suspects, trees = suspects_on(root), trees_on(root)
+    assert all(name.isprintable() for name in suspects) and len(suspects) == 3
+    write_note(
+        run, Note(id="1", name="x", device="/dev/x", mounted=str(root), trees=trees, suspects=suspects)
+    )
+    [note] = read_notes(run)
+    assert Path(note.mounted, note.trees[0]).is_dir() and note.suspects == suspects
 
 
 def test_trees_are_found_at_the_root_and_one_below(tmp_path: Path) -> None:
