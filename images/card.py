@@ -30,9 +30,9 @@ _PULLED = frozenset((errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM))
 _ZEROS = bytes(BLOCK_BYTES)
 
 
-def digest_of(data: bytes | memoryview) -> bytes:
-    """Return what one block is known by when it is read back."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+def digest_of(data: bytes) -> bytes:
+    """Return what one block is known by when it is read back; of zeros, the half of an image, without any arithmetic."""
+    return b"" if data == _ZEROS[: len(data)] else hashlib.blake2b(data, digest_size=16).digest()
 
 
 class Card:
