@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from appliance.box import Box
 from appliance.neighbours import CardMaker
+from appliance.policies import month
 from catalog.blobs import Blob
 from catalog.errors import ContentError, ShuxiangError
 from sync import tree
@@ -34,7 +35,7 @@ from sync.updating.manifests import transport_lines
 if TYPE_CHECKING:
     from appliance.hub import Hub
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS, COUNT_SECONDS = 5.0, 1.0
 CHECK_IN_SECONDS = 300.0
 RETRY_SECONDS = 60.0
 
@@ -179,10 +180,16 @@ class Sharing:
         return all(sha256 != blob.sha256 for sha256, _ in self._shelf.held())
 
 
-def share(swarm: Swarm, shelf: Shelf, meet: Callable[[], bool] | None = None) -> None:
+def share(
+    swarm: Swarm,
+    shelf: Shelf,
+    meet: Callable[[], bool] | None = None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> None:
     """Share what `shelf` holds until interrupted, or until whoever started us closes our standard input.
 
-    `meet` checks in and returns whether that was answered.
+    `meet` checks in and returns whether that was answered. It ends where it `is_over`, too. Once the month's budget is
+    used up neighbours alone are given anything.
     """
     sharing = Sharing(swarm, shelf)
     wait = _wait_for_the_end()
@@ -197,18 +204,34 @@ def share(swarm: Swarm, shelf: Shelf, meet: Callable[[], bool] | None = None) ->
             pause = CHECK_IN_SECONDS if meet() else RETRY_SECONDS
             # Boxes that are switched on together should not ask together for ever.
             next_meeting = time.monotonic() + pause * random.uniform(0.8, 1.2)
-        if wait(LOOK_SECONDS):
+        if _counted(swarm, wait) or is_over():
             return
 
 
+def _counted(swarm: Swarm, wait: Callable[[float], bool]) -> bool:
+    """Wait until the next look while what is given outside is counted; return whether all is over."""
+    until = time.monotonic() + LOOK_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        if wait(min(left, COUNT_SECONDS) if swarm.settings.education_line else left):
+            return True
+        swarm.count_uploads()
+        if swarm.settings.education_line and swarm.settings.governor.failure() is not None:
+            swarm.shut_outside()
+    return False
+
+
 def seed_box(box: Box, swarm: Swarm) -> None:
-    """Share what the box holds, and check in with the hub, until interrupted."""
+    """Share what the box holds, and check in with the hub, until interrupted.
+
+    It ends with the month too, whose budget `swarm` counts for: whoever began it begins it anew.
+    """
     card = CardMaker(box, swarm)
+    begun = month(box)
 
     def meet() -> bool:
         return bool(card.send().seen)
 
-    share(swarm, BoxShelf(box), meet)
+    share(swarm, BoxShelf(box), meet, lambda: swarm.settings.governor.metered and month(box) != begun)
 
 
 def seed_hub(hub: Hub, swarm: Swarm) -> None:

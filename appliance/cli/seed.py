@@ -5,6 +5,8 @@ What they need is imported when they are called: `box serve` must not pay for it
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from appliance.cli.options import Call, leaf
@@ -31,17 +33,26 @@ def seed_box(
     """Share what this box holds by BitTorrent, until interrupted."""
     from appliance import seeding
     from appliance.box import Box
+    from appliance.policies import governor_of, policy_of
+    from sync.line.rate import Governor
     from sync.roads.swarmsettings import SwarmSettings
     from sync.roads.torrent import Swarm
 
-    settings = SwarmSettings(
-        port=port or 0,
-        listen=(host,) if host else (),
-        lan=not no_lan,
-        education_line=education_line,
-        up_bytes_per_second=upload_rate,
-    )
-    with Box.open(call.state) as opened, Swarm(settings) as swarm:
+    with Box.open(call.state) as opened, ExitStack() as end:
+        governor = Governor()
+        if education_line:
+            # What is given to other sites counts in the month's budget.
+            governor = governor_of(opened, policy_of(opened), None)
+            end.callback(governor.close)
+        settings = SwarmSettings(
+            port=port or 0,
+            listen=(host,) if host else (),
+            lan=not no_lan,
+            education_line=education_line,
+            governor=governor,
+            up_bytes_per_second=upload_rate,
+        )
+        swarm = end.enter_context(Swarm(settings))
         call.answer({"port": swarm.port}, f"{opened.config.name}  BitTorrent {swarm.port}")
         seeding.seed_box(opened, swarm)
 

@@ -107,6 +107,11 @@ class Governor:
         return self._rate
 
     @property
+    def metered(self) -> bool:
+        """Whether what passes is counted against a month."""
+        return self._meter is not None
+
+    @property
     def stopped(self) -> bool:
         """Whether the run was told to end."""
         return self._stopped

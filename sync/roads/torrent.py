@@ -41,7 +41,7 @@ from sync.roads.swarmsettings import (
 )
 
 LAN, OUTSIDE, WEB = "lan", "torrent", "http"
-_LISTEN_SECONDS = 5.0
+_LISTEN_SECONDS, _COUNT_SECONDS = 5.0, 0.5
 MOST_KEPT = 64
 _FLAGS = libtorrent.torrent_flags
 _ALERTS = libtorrent.alert_category
@@ -77,7 +77,8 @@ class Swarm:
         self._downloads: dict[str, SwarmDownload] = {}
         self._up_bytes_per_second = settings.up_bytes_per_second
         self._closed = False
-        self._shuffle_at = 0.0
+        self._shuffle_at = self._count_at = 0.0
+        self._given: dict[tuple[str, Peer], int] = {}
         parameters = libtorrent.session_params()
         parameters.settings = cast(Any, session_settings(settings, free_port(settings)) | _SHARING)
         self._session = libtorrent.session(parameters)
@@ -214,6 +215,29 @@ class Swarm:
                 return
             self._take_alerts(0.1)
 
+    def count_uploads(self) -> None:
+        """Count what others than neighbours were given since the last look; call it each second or so.
+
+        What is given between the last look at a peer and its end is not seen.
+        """
+        counts = self.settings.education_line and self.settings.governor.metered
+        if not counts or self._closed or time.monotonic() < self._count_at:
+            return
+        self._count_at = time.monotonic() + _COUNT_SECONDS
+        given: dict[tuple[str, Peer], int] = {}
+        for status in self._session.get_torrent_status(lambda one: bool(one.num_peers)):
+            for peer in status.handle.get_peer_info():
+                if peer.total_upload and not self.is_near(peer.ip[0]):
+                    given[str(status.info_hashes.v2), peer.ip] = peer.total_upload
+        # One that hung up and came again begins at nothing.
+        grown = (
+            total - before if total >= (before := self._given.get(one, 0)) else total
+            for one, total in given.items()
+        )
+        self._given, count = given, sum(grown)
+        if count:
+            self.settings.governor.count(0, sent=count)
+
     def faults(self) -> list[str]:
         """Return the v2 hashes of shared blobs whose bytes proved wrong or could not be read; they are forgotten."""
         self._take_alerts(0)
@@ -302,6 +326,7 @@ class Swarm:
     def _take_alerts(self, seconds: float) -> None:
         if seconds:
             self._session.wait_for_alert(int(seconds * 1000))
+        self.count_uploads()
         for alert in self._session.pop_alerts():
             if not isinstance(alert, libtorrent.torrent_alert):
                 continue

@@ -16,7 +16,8 @@ from swarms import HERE, LOOPBACK, MIB, NOWHERE, Shared, fetch, fetch_by, seeder
 from wsgi import address_of
 
 from catalog.errors import RoadError
-from sync.line.rate import Governor
+from catalog.local import Local
+from sync.line.rate import Governor, Meter, used_bytes
 from sync.roads import swarmfetch, swarmsettings
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
@@ -162,6 +163,29 @@ def test_what_is_given_to_strangers_is_capped_too(root: Path, tmp_path: Path) ->
     with giver:
         came = fetch(tmp_path, [blob], peers=[(HERE, giver.port)])
     assert came.right and came.seconds > 3
+
+
+def test_what_is_given_to_strangers_is_counted_and_to_neighbours_not(root: Path, tmp_path: Path) -> None:
+    blob = shared(root, 4 * MIB)
+    with Local.open(tmp_path / "local.db") as local:
+        for networks, least, most in ((NOWHERE, 3 * MIB, 5 * MIB), (LOOPBACK, 0, 0)):
+            before = used_bytes(local, "2026-11")
+            governor = Governor(meter=Meter(local, month="2026-11"))
+            giver = seeder(
+                blob, networks=networks, education_line=True, up_bytes_per_second=2 * MIB, governor=governor
+            )
+            with giver, Swarm(settings()) as taker, Staging(tmp_path / f"to {most}") as staging:
+                fetching = threading.Thread(
+                    target=taker.fetch, args=([blob.wanted], staging, lambda _: None, lambda _: None),
+                    kwargs={"peers": [(HERE, giver.port)]},
+                )  # fmt: skip
+                fetching.start()
+                while fetching.is_alive():
+                    giver.count_uploads()
+                    time.sleep(0.1)
+                fetching.join()
+            governor.close()
+            assert least <= used_bytes(local, "2026-11") - before <= most
 
 
 def test_a_budget_that_is_used_up_leaves_the_neighbours(big: Shared, tmp_path: Path) -> None:
