@@ -161,8 +161,7 @@ class CardDesk:
         return [
             CardImage(
                 key=one.key,
-                name=one.description.name,
-                version=one.description.version,
+                name=_title(one.description.name, one.description.version),
                 board=one.description.board,
                 role=one.description.role,
                 date=one.description.date,
@@ -222,7 +221,7 @@ class CardDesk:
             CardLine(
                 at=line.at,
                 school=line.school,
-                image=f"{line.image} {line.version}".strip(),
+                image=_title(line.image, line.version),
                 model=line.model,
                 serial=line.serial,
                 size_bytes=line.size_bytes,
@@ -247,6 +246,11 @@ def _images_in(folder: Path, place: str) -> Iterator[_Found]:
             yield _Found(path, describe(path), place)
         except (ShuxiangError, OSError):
             continue  # without its description nobody could say whether it is whole
+
+
+def _title(name: str, version: str) -> str:
+    """Return what people call an image; most names have the version in them."""
+    return name if version in name else f"{name} {version}"
 
 
 def _device(value: dict[str, Any]) -> CardDevice:

@@ -62,7 +62,6 @@ class CardImage:
 
     key: str
     name: str
-    version: str
     board: str
     role: str
     date: str
