@@ -7,6 +7,7 @@ removable, not the system's, in use by nobody, and still the medium that the pag
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import threading
@@ -51,7 +52,9 @@ def offered(device: Device) -> bool:
 
 def let_go(device: Device) -> None:
     """End what keeps the device mounted since it was plugged in."""
-    for node in {device.name, *(name.name for name in device.path.parent.glob(f"{device.name}*"))}:
+    # sdb1 is of sdb, and mmcblk1p1 of mmcblk1, but mmcblk10 is not.
+    own = re.compile(rf"{re.escape(device.name)}({'p' if device.name[-1].isdigit() else ''}\d+)?")
+    for node in sorted(one.name for one in device.path.parent.iterdir() if own.fullmatch(one.name)):
         run(["systemctl", "stop", f"shuxiang-stick@{node}.service"])
 
 
