@@ -154,7 +154,8 @@ def _base(recipe: Recipe, cache: Path, kind: str, make: Callable[[Recipe, list[s
     if os.geteuid() != 0:
         raise ConfigError("E-ROOT-ONLY")
     lines = sources(recipe)
-    asked = repr((kind, recipe, lines) if kind == "system" else (kind, recipe.suite, recipe.loader, lines))
+    parts = (recipe.packages, recipe.left_out, recipe.kept) if kind == "system" else (recipe.loader,)
+    asked = repr((recipe.arch.name, recipe.suite, *parts, lines))
     place = cache / f"{recipe.board}-{recipe.role}-{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
     stamp = place.with_name(f"{place.name}.stamp")
     if stamp.exists() and time.time() - stamp.stat().st_mtime < _KEPT_SECONDS:

@@ -173,6 +173,11 @@ class Started:
             time.sleep(_POLL_SECONDS)
         return time.monotonic()
 
+    def processor_seconds(self) -> float:
+        """Return the processor time that emulating the machine took so far: the same on a busy machine and an idle one."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def pull_the_plug(self) -> None:
         """End the machine at once; what it had not flushed to its disk is with this machine, and stays."""
         self.process.kill()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from appliance.cli.bar import size_text
 from appliance.cli.options import Call, leaf
 from appliance.firstboot.template import write_template
+from appliance.hub import Hub
+from appliance.preloading import preload, with_room
+from catalog import durable
 from images.build import build_image
 from images.package.build import checkout
 from images.recipe import BOARDS, Role, read_recipe
@@ -48,6 +53,12 @@ REQUEST = "shuxiang.toml"
     show_default=True,
     help="Directory that keeps Debian's part of the work for a week.",
 )
+@click.option(
+    "--bundle",
+    "bundles",
+    multiple=True,
+    help="A bundle that the hub in --state has published, for the card of a box; may be given more than once.",
+)
 @click.option("--version", help="Version of the image; else that of the project.")
 @leaf
 def build(
@@ -57,21 +68,32 @@ def build(
     recipe: Path | None,
     output: Path,
     cache: Path,
+    bundles: tuple[str, ...],
     version: str | None,
 ) -> None:
     """Build the image of a card or disk, as root, from this machine's own source of Debian."""
     if (board is None) == (recipe is None):
         raise click.UsageError("--board | --recipe")
-    made = build_image(
-        read_recipe(recipe or str(board), Role(role)),
-        checkout(),
-        output,
-        cache=cache.absolute(),
-        version=version,
-        given={REQUEST: write_template(role)},
-        data=None,
-        step=lambda name: call.say(*_STEPS[name]),
-    )
+    asked = read_recipe(recipe or str(board), Role(role))
+    if bundles and asked.role is not Role.BOX:
+        raise click.UsageError("--bundle: --role box")
+    with ExitStack() as stack:
+        data = None
+        if bundles:
+            durable.storage(lambda: output.mkdir(parents=True, exist_ok=True), output)
+            data = Path(stack.enter_context(TemporaryDirectory(prefix=".preload-", dir=output)))
+            with Hub.open(call.state) as hub:
+                asked = with_room(asked, preload(hub, bundles, data, call.progress()))
+        made = build_image(
+            asked,
+            checkout(),
+            output,
+            cache=cache.absolute(),
+            version=version,
+            given={REQUEST: write_template(role)},
+            data=data,
+            step=lambda name: call.say(*_STEPS[name]),
+        )
     call.answer(
         {
             "path": str(made.path),
