@@ -16,6 +16,7 @@ from pathlib import Path
 from catalog.blobs import Blob, Staged
 from catalog.durable import storage, storage_error
 from catalog.errors import ContentError
+from sync.formats.torrentfile import LEAST_BYTES
 from sync.formats.transport import (
     MAX_PACK_BYTES,
     MAX_PACK_MEMBERS,
@@ -27,7 +28,9 @@ from sync.formats.transport import (
 from sync.roads.staging import Staging
 
 SMALL_BYTES = 1 << 20
-"""What is larger travels by itself: a request more is nothing beside it."""
+"""What is larger lies in packs of its own: a request more is nothing beside it, but it has no torrent, and a pack has."""
+MEDIUM_PACK_BYTES = 16 << 20
+"""How long such packs become: who wants but some of their members takes these by themselves."""
 MAX_RELEASE_BYTES = 1 << 30
 """How much of a bundle's release is packed: packed bytes stand in the tree twice."""
 _BLOCK_BYTES = 1 << 20
@@ -50,8 +53,11 @@ class MadePack:
 
 
 def choose(blobs: Iterable[Blob], most_bytes: int = MAX_RELEASE_BYTES) -> list[Blob]:
-    """Return the blobs that are packed, in the order given: the smallest of them, up to `most_bytes` in all."""
-    order = list(dict.fromkeys(blob for blob in blobs if 0 < blob.size_bytes <= SMALL_BYTES))
+    """Return the blobs that are packed, in the order given: the smallest of them, up to `most_bytes` in all.
+
+    What has a torrent itself is not packed.
+    """
+    order = list(dict.fromkeys(blob for blob in blobs if 0 < blob.size_bytes < LEAST_BYTES))
     left = most_bytes
     chosen = set()
     for blob in sorted(order, key=lambda one: (one.size_bytes, one.sha256)):
@@ -65,12 +71,15 @@ def choose(blobs: Iterable[Blob], most_bytes: int = MAX_RELEASE_BYTES) -> list[B
 def make(members: Sequence[Packable], work: Path, *, release: int) -> list[MadePack]:
     """Write packs of `members`, in their order and each once, below `work`; a member left alone is in none.
 
+    Small members and larger ones lie in packs apart: else what few boxes want would make the others' packs too dear.
     Raises `ContentError` E-SIZE where a member is not as long as it should be, `StorageError` where the disk fails.
     """
     unique = list({member.blob.sha256: member for member in members}.values())
+    small = [member for member in unique if member.blob.size_bytes <= SMALL_BYTES]
+    medium = [member for member in unique if member.blob.size_bytes > SMALL_BYTES]
     return [
         storage(lambda group=group: _write(group, work, release), work)  # type: ignore[misc]
-        for group in _groups(unique)
+        for group in (*_groups(small, MAX_PACK_BYTES), *_groups(medium, MEDIUM_PACK_BYTES))
     ]
 
 
@@ -94,11 +103,11 @@ def unpack(pack: Pack, path: Path, wanted: Callable[[str], bool], staging: Stagi
         raise storage_error(error, error.filename or path) from error
 
 
-def _groups(members: Sequence[Packable]) -> Iterator[list[Packable]]:
+def _groups(members: Sequence[Packable], most_bytes: int) -> Iterator[list[Packable]]:
     group: list[Packable] = []
     size_bytes = 0
     for member in members:
-        if len(group) == MAX_PACK_MEMBERS or size_bytes + member.blob.size_bytes > MAX_PACK_BYTES:
+        if len(group) == MAX_PACK_MEMBERS or size_bytes + member.blob.size_bytes > most_bytes:
             if len(group) >= MIN_PACK_MEMBERS:
                 yield group
             group, size_bytes = [], 0

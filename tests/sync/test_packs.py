@@ -74,8 +74,21 @@ def test_packs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(twice.pack.members) == 2
 
 
+def test_larger_members_lie_in_packs_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "SMALL_BYTES", 10)
+    monkeypatch.setattr(packs, "MEDIUM_PACK_BYTES", 100)
+    sizes = [5, 30, 6, 40, 10, 50, 11]
+    members = [packable(tmp_path, b"%d" % number * size) for number, size in enumerate(sizes)]
+    made = make(members, tmp_path, release=1)
+    assert [[one.size_bytes for one in each.pack.members] for each in made] == [
+        [5, 6, 10],
+        [30, 40],
+        [50, 11],
+    ]
+
+
 def test_the_smallest_are_chosen_and_stay_in_order() -> None:
-    blobs = [Blob(sha256=sha256(b"%d" % size), size_bytes=size) for size in (50, 10, 40, 0, 2 << 20, 30, 10)]
+    blobs = [Blob(sha256=sha256(b"%d" % size), size_bytes=size) for size in (50, 10, 40, 0, 4 << 20, 30, 10)]
     assert [one.size_bytes for one in choose(blobs)] == [50, 10, 40, 30]
     assert [one.size_bytes for one in choose(blobs, 85)] == [10, 40, 30]
     assert choose(blobs, 5) == []

@@ -191,6 +191,20 @@ def test_a_pack_is_taken_for_three_members_and_where_it_is_cheaper() -> None:
     assert set(ways(begun).values()) == {PACK} and begun.line_bytes == 0
 
 
+def test_files_without_a_torrent_travel_in_a_pack_that_has_one() -> None:
+    """Six boxes that want the same: the hub sends what the swarm carries once, not six times."""
+    wants = [want(n, OTHER, file("source", 2 * MIB, f"m{n}")) for n in range(6)]
+    together = pack("p", *((f"m{n}", 2 * MIB) for n in range(6)))
+    seeds = torrent("p", 12 * MIB)
+    made = haul(wants, held(), offers(together, seeds), SWARMING)
+    assert set(ways(made).values()) == {PACK}
+    by_swarm = sum(load.cost_bytes for load in made.loads if load.torrent is not None)
+    assert by_swarm == 12 * MIB and made.line_bytes - by_swarm < 10_000
+    # Who wants but a few of them takes those by themselves.
+    some = haul(wants[:3], held(), offers(together, seeds), SWARMING)
+    assert set(ways(some).values()) == {WHOLE} and some.line_bytes == 6 * MIB
+
+
 def test_patches_and_torrent_files_travel_in_packs() -> None:
     change = patch("new", 9000, "old", 800)
     seeds = torrent("film", 5 * MIB)

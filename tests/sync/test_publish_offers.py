@@ -96,6 +96,23 @@ def spoil(county: County, data: bytes) -> None:
     path.write_bytes(b"?" * len(data))
 
 
+def test_files_below_a_torrent_are_packed_apart_and_their_pack_has_one(county: County) -> None:
+    medium = [large(number, 1_300_000) for number in range(4)]
+    for number, data in enumerate(medium):
+        county.add(f"m{number}", data)
+        county.add(f"s{number}", large(100 + number, 1000))
+    county.add("film", large(9))
+    county.publish()
+    found = offers(county)
+    packed = {
+        frozenset(member.sha256 for member in one.members): one for one in found if isinstance(one, Pack)
+    }
+    of_medium = packed[frozenset(map(sha256, medium))]
+    assert len(packed) == 2 and of_medium.file.size_bytes == 4 * 1_300_000
+    seeded = {one.blob for one in found if isinstance(one, Torrent)}
+    assert seeded == {of_medium.file.sha256, sha256(large(9))}
+
+
 def test_an_edited_file_is_offered_as_a_patch(county: County, tmp_path: Path) -> None:
     before, after = corrected_script(1)
     county.add("r1", before)
