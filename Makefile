@@ -8,7 +8,7 @@ TEST_VENV := .venv-test
 DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts-noto-cjk
 # What only the tests need: a browser, a filesystem in user space, the filesystems of sticks, network namespaces, mDNS cross-check, and what
 # fetches other BitTorrent clients.
-DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables procps avahi-daemon avahi-utils dbus mmdebstrap binutils fdisk mtools
+DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables dnsmasq-base procps avahi-daemon avahi-utils dbus mmdebstrap binutils fdisk mtools
 
 # What builds images, and the machines in which they are tried: PCs (from BIOS and UEFI) and ARM boards.
 DEBIAN_IMAGE := mmdebstrap dosfstools e2fsprogs fdisk mtools util-linux xz-utils qemu-user-static

@@ -23,6 +23,7 @@ _COMMANDS = {
     "image": "appliance.cli.image:image",
     "firstboot": "appliance.cli.preseed:firstboot",
     "data-disk": "appliance.cli.disk:data_disk",
+    "dhcp": "appliance.cli.leases:dhcp",
     "plugged": "appliance.cli.plugging:plugged",
     "unplugged": "appliance.cli.plugging:unplugged",
     "discover": "appliance.cli.network:discover",

@@ -257,6 +257,8 @@ class _Sorter:
         if "wifi.ssid" in self.lines and "wifi.password" not in self.lines:
             # An open network is said, never meant by silence.
             self._missing("wifi.password", 'password = "…", ""')
+        if self.settings.get("network.dhcp") and "network.fixed_address" not in self.lines:
+            self._missing("network.fixed_address")
         fixed, gateway = self.settings.get("network.fixed_address"), self.settings.get("network.gateway")
         if gateway and not (
             fixed and ipaddress.ip_address(gateway) in ipaddress.IPv4Interface(fixed).network

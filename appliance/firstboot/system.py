@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.firstboot.fields import HUB
 from appliance.firstboot.request import Request
+from appliance.names.labels import BOX_WORD, HUB_WORD
 from catalog import durable
 
 HOST_NAME, ZONE_NAME, ZONE_LINK = "etc/hostname", "etc/timezone", "etc/localtime"
@@ -24,6 +26,7 @@ ENVIRONMENT = "etc/shuxiang/language.conf"
 CONNECTIONS = "etc/NetworkManager/system-connections"
 WIFI, CABLE = f"{CONNECTIONS}/shuxiang-wifi.nmconnection", f"{CONNECTIONS}/shuxiang-cable.nmconnection"
 SSH_KEYS = "etc/shuxiang/authorized_keys"
+LEASES = "etc/shuxiang/dhcp.conf"
 STAMP = "etc/shuxiang/firstboot.json"
 ZONES = "/usr/share/zoneinfo"
 _NAMESPACE = uuid.UUID("8f4f0c5e-6a1d-5c43-9d0b-3b6f5d0e51a7")
@@ -113,9 +116,18 @@ def system_files(request: Request, host_name: str, stored_psk: str | None = None
     )
     keys = said.get("ssh_keys")
     files.append(SystemFile(path=SSH_KEYS, text="".join(f"{key}\n" for key in keys) if keys else None))
+    files.append(SystemFile(path=LEASES, text=_leases(said)))
     files.append(SystemFile(path=WIFI, text=_wifi(request, stored_psk), mode=0o600))
     files.append(SystemFile(path=CABLE, text=_cable(said), mode=0o600))
     return files
+
+
+def _leases(said: Mapping[str, Any]) -> str | None:
+    """Return the environment of the unit that gives addresses; None where it is not asked for."""
+    if not said.get("network.dhcp") or not said.get("network.fixed_address"):
+        return None
+    word = HUB_WORD if said.get("role") == HUB else BOX_WORD
+    return f"SHUXIANG_ADDRESS={said['network.fixed_address']}\nSHUXIANG_WORD={word}\n"
 
 
 def _wifi(request: Request, stored_psk: str | None) -> str | None:

@@ -348,3 +348,10 @@ def test_brackets_without_end() -> None:
         assert read(text).errors
     assert read_request(b"#" * 70_000).errors[0].code == "E-PRESEED-ENCODING"
     assert read_request(b"\x89PNG\r\n\x1a\n\x00\xff\xfe").errors
+
+
+def test_who_gives_addresses_needs_one_of_its_own() -> None:
+    reading = read(f"{WHOLE}[network]\ndhcp = true\n")
+    assert reading.request is None
+    assert [(one.code, one.column) for one in reading.errors] == [("E-PRESEED-NEED", "network.fixed_address")]
+    assert read(f'{WHOLE}[network]\ndhcp = true\nfixed_address = "192.168.88.88/24"\n').request is not None

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.firstboot import values
 from appliance.firstboot.request import Request
-from appliance.firstboot.system import CABLE, ENVIRONMENT, SSH_KEYS, WIFI, System, system_files
+from appliance.firstboot.system import CABLE, ENVIRONMENT, LEASES, SSH_KEYS, WIFI, System, system_files
 from catalog.errors import ConfigError
 
 Lookup = Callable[[str, str], str]
@@ -103,6 +103,16 @@ def test_a_key_opens_ssh_and_its_line_s_end_closes_it(tmp_path: Path) -> None:
     assert SSH_KEYS in system.write(asked(ssh_keys=values.ssh_keys([KEY, f"  {KEY}"])), "sx-1")
     assert (tmp_path / SSH_KEYS).read_text() == f"{KEY}\n"
     assert system.write(asked(), "sx-1") == [SSH_KEYS]
+
+
+def test_addresses_are_given_where_it_is_asked_for(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    given = {"network__dhcp": True, "network__fixed_address": "192.168.88.88/24"}
+    assert LEASES in system.write(asked(**given), "sx-1")
+    assert (tmp_path / LEASES).read_text() == "SHUXIANG_ADDRESS=192.168.88.88/24\nSHUXIANG_WORD=shuxiang\n"
+    system.write(asked(role="hub", **given), "sx-1")
+    assert "SHUXIANG_WORD=shuxiang-hub\n" in (tmp_path / LEASES).read_text()
+    assert LEASES in system.write(asked(network__fixed_address="192.168.88.88/24"), "sx-1")
 
 
 @pytest.mark.parametrize(
