@@ -122,5 +122,5 @@ def test_sticks_of_every_kind_are_taken_and_may_be_pulled(tmp_path: Path) -> Non
             said(machine, "现在没有插 U 盘")
         finally:
             port.close()
-        told = json.loads(machine.wait_for_page("/api/v1/status"))
+        told = json.loads(machine.wait_for_page("/api/v1/status", seconds=120))
         assert told["cached"] == told["resources"] > 0
