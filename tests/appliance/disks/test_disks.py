@@ -21,8 +21,8 @@ START = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs none /run
-mkdir /run/root
-rootmnt=/run/root
+mkdir /run/mnt
+rootmnt=/run/mnt
 export rootmnt
 mount -t ext4 -o ro "$1p2" "$rootmnt"
 sh "$2" >/dev/null
@@ -128,7 +128,7 @@ def test_without_a_disk_the_card_is_used(board: Board) -> None:
     told, owner = board.start(then=WRITE + "; stat -c %u:%g:%a var/lib/shuxiang")
     assert told["failure"] is None and told["on_card"] and not told["grown"] and not told["warnings"]
     assert owner.strip() == "4711:4712:750"
-    told, said = board.start(then=READ + "; grep ' /run/root/var/lib/shuxiang ' /proc/self/mounts")
+    told, said = board.start(then=READ + "; grep ' /run/mnt/var/lib/shuxiang ' /proc/self/mounts")
     assert said.startswith("one\ncontent\n")
     assert all(f"{option}," in said for option in ("rw", "nosuid", "nodev", "noexec", "noatime"))
 
