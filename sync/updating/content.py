@@ -130,7 +130,6 @@ def offers_of(
     patches: dict[str, tuple[Patch, ...]] = {}
     torrents: dict[str, Torrent] = {}
     refused: list[ContentError] = []
-    usable = usable_methods()
     for bundle in release.bundles:
         try:
             found = read_offers(
@@ -146,6 +145,8 @@ def offers_of(
             continue
         packs.update((pack.file.sha256, pack) for pack in found.packs)
         torrents.update(found.torrents)
+        # To look what this machine can apply takes a tenth of a second: not where there is nothing to apply.
+        usable = usable_methods() if found.patches else ()
         for target, some in found.patches.items():
             patches[target] = patches.get(target, ()) + tuple(one for one in some if one.method in usable)
     return Offers(packs=tuple(packs.values()), patches=patches, torrents=torrents), refused
