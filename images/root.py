@@ -45,7 +45,9 @@ for name in null zero full random urandom tty; do cp -a "/dev/$name" "$root/dev/
 ln -s /proc/self/fd "$root/dev/fd"
 exec chroot "$root" "$@"
 """
-_NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--net")
+# mmdebstrap mounts this machine's /dev and /proc below the root: were it killed, they would stay there without this.
+_MOUNTS = ("unshare", "--mount", "--propagation", "private")
+_NAMESPACES = (*_MOUNTS, "--pid", "--fork", "--kill-child", "--net")
 
 
 def make_root(recipe: Recipe, package: Path, work: Path, cache: Path, date: int) -> Path:
@@ -130,7 +132,7 @@ def _debian(recipe: Recipe, lines: list[str], place: Path) -> None:
         f"path-include={one}" for one in recipe.kept
     ]
     run(
-        ["mmdebstrap", "--quiet", "--mode=root", "--variant=essential", f"--architectures={recipe.arch.name}",
+        [*_MOUNTS, "mmdebstrap", "--quiet", "--mode=root", "--variant=essential", f"--architectures={recipe.arch.name}",
          "--aptopt=APT::Install-Recommends false", *(f"--dpkgopt={one}" for one in patterns),
          f"--include={','.join(recipe.packages)}", recipe.suite, place, "-"],
         # The initramfs is made once, when everything that belongs into it is there.
@@ -144,7 +146,7 @@ def _debian(recipe: Recipe, lines: list[str], place: Path) -> None:
 
 def _loader(recipe: Recipe, lines: list[str], place: Path) -> None:
     run(
-        ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--architectures={recipe.arch.name}",
+        [*_MOUNTS, "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--architectures={recipe.arch.name}",
          "--aptopt=APT::Install-Recommends false", f"--include={','.join(recipe.loader)}", recipe.suite, place, "-"],
         give="\n".join(lines) + "\n",
     )  # fmt: skip
