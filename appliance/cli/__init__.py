@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from importlib.metadata import version
 from typing import Any
 
@@ -30,6 +31,8 @@ _COMMANDS = {
     "doctor": "appliance.cli.network:doctor",
     "demo": "appliance.cli.demo:demo",
 }
+
+_AGAIN_SECONDS = 0.05
 
 
 class _Lazy(click.Group):
@@ -56,6 +59,7 @@ def shuxiang() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit by the contract (0, 2, 3, 4, 10-19, 20-29, 30-39)."""
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _unheard
     try:
         code = shuxiang.main(arguments, prog_name="shuxiang", standalone_mode=False, obj=None)
         sys.exit(code if isinstance(code, int) else 0)
@@ -77,6 +81,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _unheard(what: Any) -> None:
+    """Ask again where Python let go of what ends the program: in a callback of the collector nobody can raise it."""
+    sys.__unraisablehook__(what)
+    if what.exc_type is KeyboardInterrupt:
+        main_thread = threading.main_thread().ident or 0
+        threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
 
 
 def _refuse(error: ShuxiangError) -> None:
