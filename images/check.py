@@ -19,6 +19,8 @@ from images.system_promises import Found, cares_for_cards, is_closed, is_our_pro
 MOST_PACKED_BYTES = 700_000_000
 _ROOM = 0.15
 _MB = 1_000_000
+PASSWORD_LINE = re.compile(rb'^[^#\n]*password\s*=\s*"[^"*]', re.MULTILINE)
+"""A line of a request that gives a password; the template's examples are comments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ def _loader(image: Opened) -> Iterator[Found]:
     yield "read-only", "系统只读（内核参数）", "the system is only read (kernel arguments)", wrong, "ro"
     secret = [
         name for name in image.boot_names
-        if name.lower().endswith((".toml", ".txt")) and re.search(rb'password\s*=\s*"[^"*]', image.boot_file(name))
+        if name.lower().endswith((".toml", ".txt")) and PASSWORD_LINE.search(image.boot_file(name))
     ]  # fmt: skip
     left = [*secret, *(name for name in image.boot_names if name.lower() == "shuxiang-result.txt")]
     yield "boot secrets", "启动分区没有密码和旧结果", "no password and no old result on the boot partition", " ".join(left), "none"  # fmt: skip

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.firstboot.template import write_request, write_template
 from images.boot_pc import CONFIG, boot_files
 from images.build import BOARDS, Image, describe
+from images.check import PASSWORD_LINE
 from images.image_file import read_description
 from images.recipe import BOARDS as NAMES
 from images.recipe import Role, read_recipe
@@ -54,3 +56,9 @@ def test_a_pc_boots_the_disk_that_its_loader_came_from() -> None:
     # A card in a reader has the same labels.
     assert b"search" not in config and b"LABEL" not in config
     assert b"root=PARTUUID=$part" in config
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_template_on_the_card_gives_no_password(role: Role) -> None:
+    assert not PASSWORD_LINE.search(write_template(role))
+    assert PASSWORD_LINE.search(write_request({"role": role, "name": "a"}, {"admin_password": "12345678a"}))
