@@ -74,7 +74,7 @@ MODELS = (
     Model("Zero 2 W", frozenset({"pi0", "pi0w", "pi02"}), "bcm2837-rpi-zero-2-w", "bcm2710-rpi-zero-2", "raspberrypi,model-zero-2-w", _OLD),
     Model("Pi 4 B", frozenset({"pi4"}), "bcm2711-rpi-4-b", "bcm2711-rpi-4-b", "raspberrypi,4-model-b", _NEW),
     Model("Pi 400", frozenset({"pi4", "pi400"}), "bcm2711-rpi-400", "bcm2711-rpi-400", "raspberrypi,400", _NEW),
-    Model("CM4", frozenset({"pi4", "cm4"}), "bcm2711-rpi-cm4-io", "bcm2711-rpi-cm4", "raspberrypi,4-compute-module-io", _NEW),
+    Model("CM4", frozenset({"pi4", "cm4"}), "bcm2711-rpi-cm4-io", "bcm2711-rpi-cm4", "raspberrypi,4-compute-module", _NEW),
 )  # fmt: skip
 
 
