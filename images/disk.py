@@ -108,7 +108,8 @@ def write_disk(
     and rights are taken over (root sees them); `work` an empty directory. Raises `ConfigError` E-BUILD where something
     does not fit.
     """
-    environment = {"SOURCE_DATE_EPOCH": str(date)}
+    # mke2fs takes the date from the second variable before 1.47.1.
+    environment = {"SOURCE_DATE_EPOCH": str(date), "E2FSPROGS_FAKE_TIME": str(date)}
     with image.open("xb") as file:
         file.truncate(layout.size_bytes)
     _partition(image, layout)
