@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from netlab import Node
 
 IMAGES = Path(__file__).resolve().parent.parent / "build" / "images"
 BOOT_OFFSET = 1 << 20
@@ -31,6 +33,8 @@ _ARGUMENTS = (
     "console=tty0 console=ttyS0,115200 loglevel=6 systemd.journald.forward_to_console=1 systemd.show_status=1"
 )
 _POLL_SECONDS = 0.5
+USB = ("-device", "qemu-xhci,id=usb")
+"""More arguments for a machine into whose USB sticks are plugged while it runs."""
 
 
 def need_image(board: str, role: str) -> Path:
@@ -141,7 +145,7 @@ class Started:
 
     def wait_for_words(self, words: str, seconds: float) -> float:
         """Wait until `words` come over the serial line; return when they were seen (monotonic seconds)."""
-        return self._wait(lambda: words in self.said(), f"no {words!r}", seconds)
+        return self.wait_until(lambda: words in self.said(), f"no {words!r}", seconds)
 
     def wait_for_page(self, path: str = "/", *, seconds: float, port: int = 80, status: int = 200) -> bytes:
         """Ask for a page until it comes with `status`, and return it."""
@@ -162,10 +166,11 @@ class Started:
                 found.append(body)
             return told == status
 
-        self._wait(asked, f"no page at {path}", seconds)
+        self.wait_until(asked, f"no page at {path}", seconds)
         return found[0]
 
-    def _wait(self, done: Callable[[], bool], what: str, seconds: float) -> float:
+    def wait_until(self, done: Callable[[], bool], what: str, seconds: float) -> float:
+        """Wait until `done`; return when that was seen (monotonic seconds). `what` says what is missed."""
         deadline = time.monotonic() + seconds
         while not done():
             assert self.process.poll() is None, f"the machine ended: {self.said()[-3000:]}"
@@ -185,18 +190,34 @@ class Started:
 
     def press_the_button(self, seconds: float = 90) -> None:
         """Press the power button and wait until the machine is off."""
-        self._tell({"execute": "system_powerdown"})
+        self.ask("system_powerdown")
         self.process.wait(timeout=seconds)
 
-    def _tell(self, command: Mapping[str, object]) -> None:
+    @contextmanager
+    def plugged(self, name: str, disk: Path) -> Iterator[None]:
+        """Plug a stick into a machine with `USB` while the block lasts; it is pulled out without a word to the machine."""
+        file = {"driver": "file", "filename": str(disk), "read-only": True}
+        self.ask("blockdev-add", driver="raw", file=file, **{"node-name": name, "read-only": True})
+        self.ask("device_add", driver="usb-storage", id=f"stick-{name}", drive=name, bus="usb.0")
+        yield
+        self.ask("device_del", id=f"stick-{name}")
+
+    def ask(self, execute: str, **arguments: Any) -> Any:
+        """Give QEMU a command of its protocol (QMP) and return what it answers."""
         with socket.socket(socket.AF_UNIX) as line:
             line.connect(str(self.monitor))
             with line.makefile("rw") as talk:
                 talk.readline()
-                for one in ({"execute": "qmp_capabilities"}, command):
+                for one in (
+                    {"execute": "qmp_capabilities"},
+                    {"execute": execute, "arguments": arguments},
+                ):
                     talk.write(json.dumps(one) + "\n")
                     talk.flush()
-                    talk.readline()
+                    while "event" in (answer := json.loads(talk.readline())):
+                        pass
+                    assert "return" in answer, answer
+        return answer["return"]
 
 
 @contextmanager
@@ -209,17 +230,26 @@ def pc(
     memory_mib: int = 1024,
     ports: Sequence[int] = (80,),
     more: Sequence[str] = (),
+    lan: tuple[Node, str] | None = None,
 ) -> Iterator[Started]:
-    """Start a PC with `disk`, and with `disks` on its USB; `firmware` is `bios` or `uefi`. It is off at the end."""
+    """Start a PC with `disk`, and with `disks` on its USB; `firmware` is `bios` or `uefi`. It is off at the end.
+
+    With `lan`, a machine of a lab and the name of a tap there, its cable ends in that tap and there are no doors.
+    """
     place.mkdir(exist_ok=True)
-    doors = {port: free_port() for port in ports}
+    doors = {port: free_port() for port in ports} if lan is None else {}
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in doors.items())
+    cable = (
+        f"user,model=e1000{forwards}"
+        if lan is None
+        else f"tap,ifname={lan[1]},script=no,downscript=no,model=e1000"
+    )
     serial, monitor = place / f"serial-{time.monotonic_ns()}", place / "monitor"
     monitor.unlink(missing_ok=True)
     command = [
         "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory_mib),
         "-display", "none", "-serial", f"file:{serial}", "-qmp", f"unix:{monitor},server=on,wait=off",
-        "-nic", f"user,model=e1000{forwards}",
+        "-nic", cable,
     ]  # fmt: skip
     if firmware == "uefi":
         variables = place / "variables"
@@ -241,7 +271,8 @@ def pc(
             "-device",
             f"usb-storage,drive=usb{number}",
         ]
-    process = subprocess.Popen([*command, *more], stdin=subprocess.DEVNULL)
+    command += more
+    process = subprocess.Popen(command if lan is None else lan[0].command(command), stdin=subprocess.DEVNULL)
     try:
         yield Started(process, serial, monitor, doors)
     finally:

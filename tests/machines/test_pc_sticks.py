@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import call
 from plugged_sticks import image, wait_for
-from qemu_machine import Started, copy_disk, need_image, pc
+from qemu_machine import USB, Started, copy_disk, need_image, pc
 from supplier import write_folder
 
 from appliance.firstboot.template import write_request
@@ -24,38 +20,6 @@ pytestmark = pytest.mark.machine
 SYSTEM_BYTES = 6 << 30
 BOOT_SECONDS, STICK_SECONDS = 900.0, 240.0
 START_BYTES = 1 << 20
-USB = ("-device", "qemu-xhci,id=usb")
-
-
-class Port:
-    """The machine's USB port, by QEMU's own protocol."""
-
-    def __init__(self, machine: Started) -> None:
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.connect(str(machine.monitor))
-        self._talk = self._line.makefile("rw")
-        self._talk.readline()
-        self._ask("qmp_capabilities")
-
-    def _ask(self, execute: str, **arguments: Any) -> None:
-        self._talk.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-        self._talk.flush()
-        while "event" in (answer := json.loads(self._talk.readline())):
-            pass
-        assert "return" in answer, answer
-
-    @contextmanager
-    def plugged(self, name: str, disk: Path) -> Iterator[None]:
-        """Plug the stick in while the block lasts; it is pulled out without a word to the machine."""
-        file = {"driver": "file", "filename": str(disk), "read-only": True}
-        self._ask("blockdev-add", driver="raw", file=file, **{"node-name": name, "read-only": True})
-        self._ask("device_add", driver="usb-storage", id=f"stick-{name}", drive=name, bus="usb.0")
-        yield
-        self._ask("device_del", id=f"stick-{name}")
-
-    def close(self) -> None:
-        self._talk.close()
-        self._line.close()
 
 
 def partitioned(disk: Path, kind: str) -> Path:
@@ -107,20 +71,16 @@ def test_sticks_of_every_kind_are_taken_and_may_be_pulled(tmp_path: Path) -> Non
     with pc(system, tmp_path / "pc", more=USB) as machine:
         machine.wait_for_page("/healthz", seconds=BOOT_SECONDS)
         said(machine, "现在没有插 U 盘")
-        port = Port(machine)
-        try:
-            for kind, disk in sticks:
-                with port.plugged(kind, disk):
-                    said(machine, f"S-{kind.upper()}", "导入完了", "可以拔出了", "autorun.inf")
-                said(machine, "现在没有插 U 盘")
-            with port.plugged("again", sticks[0][1]):
-                said(machine, "比书箱里的旧", "可以拔出了")
-            noise = tmp_path / "noise.img"
-            noise.write_bytes(bytes(range(256)) * (1 << 14))
-            with port.plugged("noise", noise):
-                said(machine, "E-STICK-KIND")
+        for kind, disk in sticks:
+            with machine.plugged(kind, disk):
+                said(machine, f"S-{kind.upper()}", "导入完了", "可以拔出了", "autorun.inf")
             said(machine, "现在没有插 U 盘")
-        finally:
-            port.close()
+        with machine.plugged("again", sticks[0][1]):
+            said(machine, "比书箱里的旧", "可以拔出了")
+        noise = tmp_path / "noise.img"
+        noise.write_bytes(bytes(range(256)) * (1 << 14))
+        with machine.plugged("noise", noise):
+            said(machine, "E-STICK-KIND")
+        said(machine, "现在没有插 U 盘")
         told = json.loads(machine.wait_for_page("/api/v1/status", seconds=120))
         assert told["cached"] == told["resources"] > 0
