@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outage_harness.blocklog import BLOCK_BYTES, SECTOR_BYTES, BlockLog, Cut, Survival
-from outage_harness.journal import FLUSH, MARK, WRITE, Record, decode, encode
+from outage_harness.journal import FLUSH, MARK, THROUGH, WRITE, Record, decode, encode
 
 SECTORS = 6
 
@@ -17,7 +17,8 @@ def _sector(value: int) -> bytes:
 records = st.lists(
     st.one_of(
         st.builds(
-            lambda sector, values: Record(WRITE, sector * SECTOR_BYTES, b"".join(map(_sector, values))),
+            lambda kind, sector, values: Record(kind, sector * SECTOR_BYTES, b"".join(map(_sector, values))),
+            st.sampled_from([WRITE, WRITE, WRITE, THROUGH]),
             st.integers(0, SECTORS - 3),
             st.lists(st.integers(1, 255), min_size=1, max_size=3),
         ),
@@ -34,7 +35,7 @@ def versions(log: list[Record], sector: int, start: int, end: int) -> list[bytes
     found = []
     for record in log[start:end]:
         at = sector * SECTOR_BYTES - record.offset
-        if record.kind == WRITE and 0 <= at < len(record.data):
+        if record.kind in (WRITE, THROUGH) and 0 <= at < len(record.data):
             found.append(record.data[at : at + SECTOR_BYTES])
     return found
 
@@ -51,7 +52,14 @@ def test_each_sector_holds_its_flushed_content_or_a_later_version(log: list[Reco
         for sector in range(SECTORS):
             base = BASE[sector * SECTOR_BYTES :][:SECTOR_BYTES]
             durable = [base, *versions(log, sector, 0, flushed + 1)][-1]
-            later = versions(log, sector, flushed + 1, cut.position)
+            through = [
+                at
+                for at in range(flushed + 1, cut.position)
+                if log[at].kind == THROUGH and versions(log, sector, at, at + 1)
+            ]
+            if through:
+                [durable] = versions(log, sector, through[-1], through[-1] + 1)
+            later = versions(log, sector, [flushed, *through][-1] + 1, cut.position)
             found = stored(cut, sector)
             assert found in (durable, *later)
             if cut.survival is Survival.NOTHING:

@@ -1,6 +1,7 @@
 """What a disk may hold after the power is cut: pure functions of a recorded block log.
 
-A disk keeps what it wrote before the last flush that it completed. Of every sector (512 bytes) written since, it may
+A disk keeps what it wrote before the last flush that it completed, and each write that was to go through to the disk.
+Of every sector (512 bytes) written since, it may
 hold the flushed content or any later version: writes since a flush are lost, torn and reordered at will, but a
 sector is never mixed, and a version never comes back once the disk held a later one durably. The superblocks of ext4
 and of its journal are not torn, only lost: their checksum spans two sectors, and ext4 itself counts on a page.
@@ -14,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from outage_harness.journal import FLUSH, MARK, WRITE, Record
+from outage_harness.journal import FLUSH, MARK, THROUGH, WRITE, Record
 
 SECTOR_BYTES = 512
 BLOCK_BYTES = 4096
@@ -61,15 +62,20 @@ class Cut:
 
 @dataclass(frozen=True)
 class BlockLog:
-    """All that a disk saw, from the image `base` on; the workload began at record `start`."""
+    """All that a disk saw, from the image `base` on; the workload began at record `start`.
+
+    An empty `base` leaves out of each image what was never written. `filesystems` are the bytes at which each ext4 begins.
+    """
 
     base: bytes
     records: list[Record]
     start: int
+    filesystems: tuple[int, ...] = (0,)
     marks: list[tuple[int, str]] = field(init=False)
     _flushes: list[int] = field(init=False)
     _versions: dict[int, list[tuple[int, memoryview]]] = field(init=False)
     _superblocks: set[int] = field(init=False)
+    _through: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
         marks = [
@@ -79,9 +85,9 @@ class BlockLog:
         ]
         flushes = [at for at, record in enumerate(self.records) if record.kind == FLUSH]
         versions: dict[int, list[tuple[int, memoryview]]] = {}
-        superblocks = {0}
+        superblocks = {offset // BLOCK_BYTES for offset in self.filesystems}
         for at, record in [(-1, Record(WRITE, 0, self.base)), *enumerate(self.records)]:
-            if record.kind != WRITE:
+            if record.kind not in (WRITE, THROUGH):
                 continue
             if record.offset % SECTOR_BYTES or len(record.data) % SECTOR_BYTES:
                 raise ValueError(f"record {at} is not made of whole sectors")
@@ -94,6 +100,8 @@ class BlockLog:
         object.__setattr__(self, "_flushes", flushes)
         object.__setattr__(self, "_versions", versions)
         object.__setattr__(self, "_superblocks", superblocks)
+        through = {at for at, record in enumerate(self.records) if record.kind == THROUGH}
+        object.__setattr__(self, "_through", through)
 
     def flushed(self, position: int) -> int:
         """Return the record of the last flush before `position`: all writes before it are durable (-1: none)."""
@@ -118,11 +126,15 @@ class BlockLog:
     def image(self, cut: Cut) -> dict[int, memoryview]:
         """Return the sectors of the disk after `cut`."""
         flushed = self.flushed(cut.position)
-        survives = _survivors(cut, flushed, self._superblocks)
+        by_lot = _survivors(cut, flushed, self._superblocks)
+
+        def survives(at: int, sector: int) -> bool:
+            return at <= flushed or at in self._through or by_lot(at, sector)
+
         image: dict[int, memoryview] = {}
         for sector, versions in self._versions.items():
             at = bisect_left(versions, cut.position, key=lambda version: version[0]) - 1
-            while at >= 0 and versions[at][0] > flushed and not survives(versions[at][0], sector):
+            while at >= 0 and not survives(versions[at][0], sector):
                 at -= 1
             if at >= 0:
                 image[sector] = versions[at][1]

@@ -1,4 +1,7 @@
-"""The block log's bytes on disk: one record per write, flush and mark, in the order the disk saw them."""
+"""The block log's bytes on disk: one record per write, flush and mark, in the order the disk saw them.
+
+A write of the kind THROUGH was told to be durable when it was done (FUA): it alone, not those before it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-WRITE, FLUSH, MARK = 1, 2, 3
+WRITE, FLUSH, MARK, THROUGH = 1, 2, 3, 4
 _HEADER = struct.Struct("<BQI")
 
 
