@@ -36,6 +36,24 @@ def test_disks_are_read_from_mountinfo() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["张老师", "\u3000x", "à…", "a\x1cb"])
+def test_every_name_of_a_disk_is_read_as_the_kernel_writes_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(b"36 1 8:17 / %s rw - exfat /dev/sdb1 rw\n" % bytes(tmp_path / name))
+    (found,) = plugged_in(mounts, (tmp_path,))
+    assert found.name == name and found.mounted == tmp_path / name
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    place = Path(os.fsdecode(bytes(tmp_path) + b"/\xd5\xc5"))
+    place.mkdir()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(b"36 1 8:17 / %s rw - vfat /dev/sdb1 rw\n" % bytes(place))
+    (found,) = plugged_in(mounts, (tmp_path,))
+    assert found.mounted == place and found.name == "\ufffd\ufffd"
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     root = tmp_path / "disk"

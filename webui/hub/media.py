@@ -76,12 +76,14 @@ class Listing:
 def mounted_disks(mountinfo: str, media: Sequence[Path]) -> list[tuple[str, Path]]:
     """Return (device number, mount point) of the disks that `mountinfo` (proc(5)) shows under `media` (pure)."""
     found: dict[Path, str] = {}
-    for line in mountinfo.splitlines():
+    # Spaces and line ends alone divide it: a byte of a Chinese name (0x85, 0xa0) may be white space in Latin-1.
+    for line in mountinfo.split("\n"):
         before, _, after = line.partition(" - ")
-        fields, kind = before.split(), after.split()[:1]
-        if len(fields) < 5 or not kind or kind[0] not in _DISK_TYPES:
+        fields, kind = before.split(" "), after.partition(" ")[0]
+        if len(fields) < 5 or kind not in _DISK_TYPES:
             continue
-        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]).encode("latin-1").decode())
+        name = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]).encode("latin-1")
+        point = Path(os.fsdecode(name))
         if any(folder in point.parents for folder in media):
             found[point] = fields[2]
     return sorted(((device, point) for point, device in found.items()), key=lambda item: item[1])
@@ -98,7 +100,7 @@ def plugged_in(mounts: Path, media: Sequence[Path]) -> list[Disk]:
             continue  # pulled out this moment
         disks.append(
             Disk(
-                key=device.replace(":", "-"), name=point.name, mounted=point,
+                key=device.replace(":", "-"), name=os.fsencode(point.name).decode("utf-8", "replace"), mounted=point,
                 total_bytes=usage.total, free_bytes=usage.free,
             )
         )  # fmt: skip
