@@ -120,10 +120,15 @@ class Disk:
         return place
 
 
+def copied(disk: Path, place: Path) -> Path:
+    """Copy a disk with its holes to the file `place`."""
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, place], check=True)
+    return place
+
+
 def copy_disk(image: Path, place: Path, size_bytes: int) -> Disk:
     """Write `image` to a disk of `size_bytes`, as on a card; its first start talks on the serial line."""
-    subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, place], check=True)
-    os.truncate(place, size_bytes)
+    os.truncate(copied(image, place), size_bytes)
     disk = Disk(place)
     disk.put(_EXTRA, f'set extra="{_ARGUMENTS}"\n'.encode())
     return disk
@@ -231,10 +236,12 @@ def pc(
     ports: Sequence[int] = (80,),
     more: Sequence[str] = (),
     lan: tuple[Node, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[Started]:
     """Start a PC with `disk`, and with `disks` on its USB; `firmware` is `bios` or `uefi`. It is off at the end.
 
     With `lan`, a machine of a lab and the name of a tap there, its cable ends in that tap and there are no doors.
+    `log` is a file that takes down every write and flush of `disk` (see `outage_harness.writelog`).
     """
     place.mkdir(exist_ok=True)
     doors = {port: free_port() for port in ports} if lan is None else {}
@@ -244,6 +251,15 @@ def pc(
         if lan is None
         else f"tap,ifname={lan[1]},script=no,downscript=no,model=e1000"
     )
+    drive = f"file={disk.path},format=raw"
+    if log is not None:
+        log.write_bytes(b"")
+        # A flush is only written down: it is the replay that says what was not flushed.
+        drive = ",".join(
+            ["driver=blklogwrites"]
+            + [f"{name}.driver=file,{name}.filename={path},{name}.cache.no-flush=on"
+               for name, path in (("file", disk.path), ("log", log))]
+        )  # fmt: skip
     serial, monitor = place / f"serial-{time.monotonic_ns()}", place / "monitor"
     monitor.unlink(missing_ok=True)
     command = [
@@ -258,10 +274,10 @@ def pc(
         command += [
             "-machine", "q35", "-drive", f"if=pflash,format=raw,readonly=on,file={_FIRMWARE / 'OVMF_CODE_4M.fd'}",
             "-drive", f"if=pflash,format=raw,file={variables}",
-            "-drive", f"file={disk.path},format=raw,if=none,id=system", "-device", "ide-hd,drive=system",
+            "-drive", f"{drive},if=none,id=system", "-device", "ide-hd,drive=system",
         ]  # fmt: skip
     else:
-        command += ["-machine", "pc", "-drive", f"file={disk.path},format=raw,if=ide"]
+        command += ["-machine", "pc", "-drive", f"{drive},if=ide"]
     if disks:
         command += ["-device", "qemu-xhci"]
     for number, path in enumerate(disks):
