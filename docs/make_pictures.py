@@ -8,38 +8,25 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import make_tables
+from camera import PICTURES, REPOSITORY, SIZES, launched, log_in, opened, save
 from openpyxl import Workbook
-from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
+from technician_pictures import take_technician
 
 from appliance.demo.county import FOLDER
 from appliance.demo.run import COUNTY, LOOPBACK, Demo, running_county
 from appliance.processes import service
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-PICTURES = REPOSITORY / "docs" / "pictures"
 STATE = REPOSITORY / "build" / "docs"
-SIZES = {360: 640, 1024: 768, 1920: 1080}
-MAX_BYTES = 200_000
 MAX_ALL_BYTES = 3_000_000
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--autoplay-policy=no-user-gesture-required",
-    "--lang=zh-CN",
-]
 BATCH_NAME = "期末复习"
 HEADER = ("编号", "标题", "学段", "年级", "学科", "版本", "册次", "单元", "课", "类型", "文件", "授权")
 
@@ -51,14 +38,14 @@ def main() -> None:
         shutil.rmtree(STATE / made, ignore_errors=True)
     PICTURES.mkdir(exist_ok=True)
     with running_county(STATE, lambda _: None, _tell) as county, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS, env={**os.environ, "LANGUAGE": "zh_CN"}
-        )
+        chromium = launched(playwright)
         with service(county.box, "box", "serve", "--host", LOOPBACK, "--port", "0") as box:
             take_box(chromium, box["address"])
         take_hub(chromium, county, supplier_batch(STATE / COUNTY / FOLDER, STATE / "batch"))
         chromium.close()
-    all_bytes = sum(path.stat().st_size for path in PICTURES.glob("*.png"))
+    with sync_playwright() as playwright:
+        take_technician(playwright, county, STATE)
+    all_bytes = sum(path.stat().st_size for path in PICTURES.iterdir())
     _tell("", f"{PICTURES.relative_to(REPOSITORY)}: {all_bytes / 1e6:.1f} MB")
     if all_bytes > MAX_ALL_BYTES:
         sys.exit(f"pictures are {all_bytes} bytes, {MAX_ALL_BYTES} are allowed")
@@ -90,7 +77,7 @@ def take_box(browser: Browser, address: str) -> None:
 def take_hub(browser: Browser, county: Demo, batch: Path) -> None:
     """Take the three pages of county staff while a batch goes through them."""
     with opened(browser, 1024) as page:
-        log_in(page, county)
+        log_in(page, county.hub_address, county.user, county.password)
         page.goto(f"{county.hub_address}/hub/take")
         page.set_input_files("#files", str(batch))
         page.click("#upload button[type=submit]")
@@ -104,7 +91,7 @@ def take_hub(browser: Browser, county: Demo, batch: Path) -> None:
     }
     _take_staff(browser, county, pages)
     with opened(browser, 1024) as page:
-        log_in(page, county)
+        log_in(page, county.hub_address, county.user, county.password)
         page.goto(found)
         page.click(".decide form button")
         page.wait_for_selector("a[href='/hub/publish'].main", timeout=60_000)
@@ -116,7 +103,7 @@ def take_hub(browser: Browser, county: Demo, batch: Path) -> None:
 def _take_staff(browser: Browser, county: Demo, pages: dict[str, str]) -> None:
     for width in SIZES:
         with opened(browser, width) as page:
-            log_in(page, county)
+            log_in(page, county.hub_address, county.user, county.password)
             for name, address in pages.items():
                 page.goto(address, wait_until="networkidle")
                 save(page, f"{name}-{width}")
@@ -150,41 +137,11 @@ def supplier_batch(source: Path, directory: Path) -> Path:
     return path
 
 
-def log_in(page: Page, county: Demo) -> None:
-    """Log in to the staff pages."""
-    page.goto(f"{county.hub_address}/hub/")
-    page.fill("input[name=user]", county.user)
-    page.fill("input[name=password]", county.password)
-    page.click("button[type=submit]")
-    page.wait_for_load_state("networkidle")
-
-
 def first_id(address: str, words: str, kind: str, *, cached: int = 1) -> str:
     """Return the id of the first hit of a search on the box."""
     query = f"q={quote(words)}&cached={cached}&per_page=1" + (f"&kind={kind}" if kind else "")
     with urlopen(f"{address}/api/v1/search?{query}") as answer:
         return str(json.load(answer)["hits"][0]["id"])
-
-
-@contextmanager
-def opened(browser: Browser, width: int) -> Iterator[Page]:
-    """Open a page in Chinese, `width` pixels wide."""
-    context = browser.new_context(
-        viewport={"width": width, "height": SIZES[width]}, locale="zh-CN", timezone_id="Asia/Shanghai"
-    )
-    yield context.new_page()
-    context.close()
-
-
-def save(page: Page, name: str) -> None:
-    """Save what the window shows as a PNG of a palette, with as many colours as the limit allows."""
-    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    for colours in (256, 128, 64, 32):
-        out = io.BytesIO()
-        shot.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-        if out.tell() <= MAX_BYTES:
-            break
-    (PICTURES / f"{name}.png").write_bytes(out.getvalue())
 
 
 def _tell(chinese: str, english: str) -> None:

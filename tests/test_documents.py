@@ -19,6 +19,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import unquote
 from urllib.request import urlopen
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -158,12 +159,30 @@ def test_pictures_are_small_and_shown() -> None:
     pictures = sorted((REPOSITORY / "docs" / "pictures").iterdir())
     for picture in pictures:
         assert picture.stat().st_size <= MAX_PICTURE_BYTES, picture.name
-        with Image.open(picture) as image:
-            assert image.width == int(picture.stem.rpartition("-")[2]), picture.name
+        if picture.suffix == ".svg":
+            assert_drawn(picture)
+        else:
+            with Image.open(picture) as image:
+                assert image.width == int(picture.stem.rpartition("-")[2]), picture.name
     assert sum(picture.stat().st_size for picture in pictures) <= MAX_PICTURES_BYTES
     shown = {unquote(link) for path in DOCUMENTS for link in _LINK.findall(path.read_text(encoding="utf-8"))}
-    names = {Path(link).stem.rpartition("-")[0] for link in shown if link.endswith(".png")}
-    assert {picture.stem.rpartition("-")[0] for picture in pictures} == names
+    names = {name_of(Path(link)) for link in shown if link.endswith((".png", ".svg"))}
+    assert {name_of(picture) for picture in pictures} == names
+
+
+def name_of(picture: Path) -> str:
+    """Return a picture's name: without its width where it was taken, whole where it was drawn."""
+    return picture.stem.rpartition("-")[0] if picture.suffix == ".png" else picture.name
+
+
+def assert_drawn(picture: Path) -> None:
+    """A drawing is lines and words of its own, with a title for who can not see it, all within its frame."""
+    root = ElementTree.parse(picture).getroot()
+    kinds = {one.tag.removeprefix("{http://www.w3.org/2000/svg}") for one in root.iter()}
+    assert kinds <= {"svg", "title", "g", "rect", "circle", "path", "text"}, picture.name
+    assert root[0].text and root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}", (
+        picture.name
+    )
 
 
 def test_decisions_have_numbers_of_their_own() -> None:
