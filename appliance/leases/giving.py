@@ -29,9 +29,12 @@ _log = logging.getLogger("shuxiang.leases")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long an answer is waited for, how long between questions, and how many silent ones make us begin."""
+    """How long an answer is waited for, how long between questions, and how many silent ones make us begin.
 
-    answer_seconds: float = 3.0
+    A router's server may first see whether the address that it offers is in use: dnsmasq does for three seconds.
+    """
+
+    answer_seconds: float = 8.0
     pause_seconds: float = 15.0
     silent: int = 3
 
@@ -48,8 +51,11 @@ def pool(own: IPv4Interface) -> tuple[IPv4Address, IPv4Address]:
     return first, last
 
 
-def command(link: str, own: IPv4Interface, word: str, leases: Path) -> list[str]:
-    """Return how dnsmasq is run (pure): leases of an hour, no way out, and no name but ours; dnsmasq(8)."""
+def command(link: str, own: IPv4Interface, word: str, leases: Path, asking: bytes) -> list[str]:
+    """Return how dnsmasq is run (pure): leases of an hour, no way out, and no name but ours; dnsmasq(8).
+
+    It ignores the hardware address `asking`, with which we ask for other servers; another box's questions it answers.
+    """
     first, last = pool(own)
     return [
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root",
@@ -59,17 +65,23 @@ def command(link: str, own: IPv4Interface, word: str, leases: Path) -> list[str]
         # A network without a way out: none is named.
         "--dhcp-option=option:router",
         "--domain=lan", f"--address=/{word}/{own.ip}", f"--address=/{word}.lan/{own.ip}", "--local=/lan/",
-        f"--dhcp-mac=set:question,{MARK.hex(':')}:*:*:*", "--dhcp-ignore=tag:question",
+        f"--dhcp-mac=set:question,{asking.hex(':')}", "--dhcp-ignore=tag:question",
     ]  # fmt: skip
 
 
-def other_servers(link: str, own: IPv4Address, seconds: float) -> set[IPv4Address]:
-    """Ask on the interface `link` and return the servers but `own` that answer within `seconds`."""
+def asking_address() -> bytes:
+    """Return a hardware address to ask with, which nobody else has."""
+    return MARK + os.urandom(3)
+
+
+def other_servers(link: str, own: IPv4Address, asking: bytes, seconds: float) -> set[IPv4Address]:
+    """Ask on the interface `link` with the hardware address `asking` and return the servers but `own` that answer within
+    `seconds`."""
     transaction = random.getrandbits(32)
     found = set()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_FRAMES)) as line:
         line.bind((link, _FRAMES))
-        line.send(question(transaction, MARK + os.urandom(3)))
+        line.send(question(transaction, asking))
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             line.settimeout(left)
@@ -88,19 +100,20 @@ def give(own: IPv4Interface, word: str, leases: Path, *, pace: Pace, tell: Calla
     Raises `ConfigError` E-CONFIG for a network without room, E-TOOL where dnsmasq is not installed.
     """
     pool(own)
+    asking = asking_address()
     silent = 0
     with ExitStack() as serving:
         running: subprocess.Popen[bytes] | None = None
         while True:
             link = _link_of(own.ip)
-            others = _asked(link, own.ip, pace.answer_seconds)
+            others = _asked(link, own.ip, asking, pace.answer_seconds)
             silent = 0 if link is None or others else silent + 1
             if running is not None and (silent == 0 or running.poll() is not None):
                 serving.close()
                 running = None
                 tell(f"off {', '.join(map(str, sorted(others)))}".strip())
             if running is None and link is not None and silent >= pace.silent:
-                running = serving.enter_context(_served(command(link.name, own, word, leases)))
+                running = serving.enter_context(_served(command(link.name, own, word, leases, asking)))
                 tell(f"on {link.name}")
             # Two boxes that begin in the same moment do not go on in step.
             time.sleep(pace.pause_seconds * random.uniform(0.5, 1.5))
@@ -110,11 +123,11 @@ def _link_of(own: IPv4Address) -> Link | None:
     return next((link for link in local_links() if own in link.ipv4), None)
 
 
-def _asked(link: Link | None, own: IPv4Address, seconds: float) -> set[IPv4Address]:
+def _asked(link: Link | None, own: IPv4Address, asking: bytes, seconds: float) -> set[IPv4Address]:
     if link is None:
         return set()
     try:
-        return other_servers(link.name, own, seconds)
+        return other_servers(link.name, own, asking, seconds)
     except OSError as error:
         # The cable was pulled while we asked.
         _log.info("%s: %s", link.name, error)

@@ -9,7 +9,7 @@ import struct
 from ipaddress import IPv4Address
 
 MARK = b"\x02SX"
-"""How the made-up hardware addresses of our questions begin, so that our own server ignores them."""
+"""How the made-up hardware addresses of our questions begin; what follows is another one for each that asks."""
 _BROADCAST = b"\xff" * 6
 _MAGIC = b"\x63\x82\x53\x63"
 _IPV4, _UDP = 0x0800, 17

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netlab import Lab, Node, why_not
 
-from appliance.leases.giving import command, other_servers, pool
+from appliance.leases.giving import Pace, asking_address, command, other_servers, pool
 from appliance.leases.packets import offering_server, question
 from catalog.errors import ConfigError
 
@@ -46,7 +46,8 @@ def machines() -> Iterator[tuple[Node, Node]]:
 
 def servers(node: Node, name: str) -> set[str]:
     with node.entered():
-        return {str(one) for one in other_servers(name, ipaddress.IPv4Address("0.0.0.0"), 4.0)}
+        nobody = ipaddress.IPv4Address("0.0.0.0")
+        return {str(one) for one in other_servers(name, nobody, asking_address(), Pace().answer_seconds)}
 
 
 def wait_for(lines: Path, text: str, seconds: float = 90) -> None:
@@ -56,6 +57,7 @@ def wait_for(lines: Path, text: str, seconds: float = 90) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_given_where_nobody_does_and_withheld_where_somebody_does(
     machines: tuple[Node, Node], tmp_path: Path
 ) -> None:
@@ -69,11 +71,12 @@ def test_given_where_nobody_does_and_withheld_where_somebody_does(
     router = None
     try:
         wait_for(log, "dhcp on e0")
-        # Our own questions are not answered by our own server: asked with another's hardware address it is found.
-        assert servers(other, "e1") == set()
+        # A second box finds the first, whose own questions its own server leaves unanswered.
+        assert servers(other, "e1") == {str(OWN.ip)}
         assert _leased(other, "e1") == str(OWN.ip)
+        assert "dhcp off" not in log.read_text()
         router = subprocess.Popen(
-            other.command(command("e1", ROUTER, "router", tmp_path / "router-leases")[:-2]),
+            other.command(command("e1", ROUTER, "router", tmp_path / "router-leases", asking_address())),
             stderr=subprocess.DEVNULL,
         )
         wait_for(log, f"dhcp off {ROUTER.ip}")
@@ -88,6 +91,26 @@ def test_given_where_nobody_does_and_withheld_where_somebody_does(
             process.terminate()
             process.wait(20)
     assert servers(other, "e1") == set()
+
+
+def test_a_server_that_first_looks_whether_an_address_is_free_is_heard_at_once(
+    machines: tuple[Node, Node], tmp_path: Path
+) -> None:
+    box, other = machines
+    router = subprocess.Popen(
+        other.command(command("e1", ROUTER, "router", tmp_path / "leases", asking_address())),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while "67" not in other.run(["ss", "-Huln", "sport = 67"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # No question before this one: the pings that precede an offer are not spared.
+        assert servers(box, "e0") == {str(ROUTER.ip)}
+    finally:
+        router.terminate()
+        router.wait(20)
 
 
 def _leased(node: Node, name: str) -> str:
