@@ -92,6 +92,14 @@ def test_a_disk_keeps_what_was_flushed_and_any_part_of_the_rest(tmp_path: Path) 
     assert bytes((1, 2, 9, 4, 5, 6, 9)) in disks(tmp_path, Survival.LATEST, 100)
 
 
+def test_a_part_of_a_disk_may_be_made(tmp_path: Path) -> None:
+    log = [Record(WRITE, SECTOR_BYTES, sectors(1, 2)), Record(WRITE, 4 * SECTOR_BYTES, sectors(3))]
+    part = tmp_path / "part"
+    part.write_bytes(sectors(9, 9, 9))
+    apply(Cut(BlockLog(b"", log, 0, ()), 2, Survival.EVERYTHING, 0), part, 2 * SECTOR_BYTES)
+    assert part.read_bytes() == sectors(2, 9, 3)
+
+
 def test_filesystems_on_partitions_have_whole_superblocks(tmp_path: Path) -> None:
     start = 1 << 20
     log = [Record(WRITE, start + 1024, sectors(1, 1))]

@@ -56,9 +56,10 @@ def read_log(path: Path, marks: Sequence[tuple[int, str]] = ()) -> list[Record]:
     return [*records, *(Record(MARK, 0, text.encode()) for _, text in waiting)]
 
 
-def apply(cut: Cut, disk: Path) -> None:
-    """Make `disk`, a copy of the one that the log began with, the disk after `cut`."""
-    sectors = sorted(cut.image().items())
+def apply(cut: Cut, disk: Path, start: int = 0) -> None:
+    """Make `disk`, a copy of the one that the log began with, the disk after `cut`; or of its part from byte `start` on."""
+    first = start // SECTOR_BYTES
+    sectors = sorted((number - first, content) for number, content in cut.image().items() if number >= first)
     with disk.open("r+b") as file:
         for _, run in groupby(enumerate(sectors), lambda one: one[1][0] - one[0]):
             together = [pair for _, pair in run]
