@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -201,12 +201,18 @@ class Writer:
             "INSERT OR REPLACE INTO torrents (sha256, data) VALUES (?, ?)", (bytes.fromhex(sha256), data)
         )
 
-    def drop_stray_torrents(self) -> int:
-        """Remove the torrents of blobs that are not here and that no resource names; return how many went."""
-        return self._db.execute(
-            "DELETE FROM torrents WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.sha256 = torrents.sha256)"
+    def drop_stray_torrents(self, on_their_way: Set[str] = frozenset()) -> int:
+        """Remove the torrents of blobs that are not here and that no resource names; return how many went.
+
+        Those of `on_their_way`, packs and patches that no resource names either, stay.
+        """
+        strays = self._db.execute(
+            "SELECT sha256 FROM torrents WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.sha256 = torrents.sha256)"
             " AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.sha256 = torrents.sha256)"
-        ).rowcount
+        ).fetchall()
+        doomed = [(key,) for (key,) in strays if key.hex() not in on_their_way]
+        self._db.executemany("DELETE FROM torrents WHERE sha256 = ?", doomed)
+        return len(doomed)
 
     # -- ingest --------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ catalogue is deleted only when its room is needed; one that nothing names any mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from sync.roads.staging import Staging
 from sync.updating.catalogue import BundleChange
 from sync.updating.loads import Held, Roads
 from sync.updating.manifests import transport_lines
-from sync.updating.plan import LESSONS, BundleDelta, Plan, plan_content
+from sync.updating.plan import LESSONS, BundleDelta, Haul, Plan, plan_content
 
 Door = Callable[[list[Staged]], list[Refusal]]
 
@@ -217,13 +217,15 @@ def set_left_out(library: Library, wanted: Sequence[Want], fitted: Fit) -> None:
 
 
 def collect(
-    library: Library, blobs: BlobStore, fitted: Fit, room_bytes: int, needed: Set[str] = frozenset()
+    library: Library, blobs: BlobStore, fitted: Fit, room_bytes: int, haul: Haul | None = None
 ) -> int:
     """Delete blobs that nothing names, and where `room_bytes` are not free those that are not kept; return the bytes.
 
-    What pages still use stays in either case, and so does what is `needed` (the sources of patches) where there is
-    room. Rows go first: a cut leaves files without rows, never the reverse.
+    What pages still use stays in either case, and so do the sources of the patches of `haul`, which is still to come,
+    where there is room; and its torrents, by which what came of its packs is found again. Rows go first: a cut leaves
+    files without rows, never the reverse.
     """
+    needed, on_their_way = (haul.sources(), haul.swarming()) if haul is not None else (set(), set())
     with library.reading() as reader:
         doomed = {blob.sha256: blob for blob in reader.unused_blobs() if blob.sha256 not in needed}
         if blobs.free_bytes() + sum(blob.size_bytes for blob in doomed.values()) < room_bytes:
@@ -234,7 +236,7 @@ def collect(
     freed = delete_blobs(library, blobs, list(doomed.values()))
     with library.writing() as writer:
         # Of what was wanted once and never came.
-        writer.drop_stray_torrents()
+        writer.drop_stray_torrents(on_their_way)
     return freed
 
 

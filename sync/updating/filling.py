@@ -106,7 +106,7 @@ class Filling:
         finally:
             delivery.close()
             self.received += Counter(delivery.received())
-        content.collect(self._library, self._blobs, fitted, 0, haul.sources() if missed else frozenset())
+        content.collect(self._library, self._blobs, fitted, 0, haul if missed else None)
         if missed:
             return worst(one.error for one in missed)
         self._tidy(staging, haul, release)
@@ -232,7 +232,7 @@ class Filling:
             room_bytes = plan.fetch_bytes + self._settings.keep_free_bytes
             if self._blobs.free_bytes() < room_bytes:
                 durable.storage(self._kept.clear, self._trust)
-            content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul.sources())
+            content.collect(self._library, self._blobs, fitted, room_bytes, plan.haul)
             if self._blobs.free_bytes() < plan.fetch_bytes + plan.haul.aside_bytes:
                 # What patches and packs need beside the blobs has no room: all comes whole.
                 offers = Offers()

@@ -98,6 +98,10 @@ class Haul:
         """Return the hashes of the blobs that others are made of: they must stay until then."""
         return {step.way.source for step in self.steps if step.way.source}
 
+    def swarming(self) -> set[str]:
+        """Return the hashes of the loads that a swarm may carry: their torrents must stay until then."""
+        return {load.file.sha256 for load in self.loads if load.torrent is not None}
+
     def groups(self) -> Iterator[Group]:
         """Yield the loads in order, in runs of one class that one fetch brings."""
         group: list[Load] = []

@@ -19,7 +19,8 @@ from syncing_box import SyncingBox
 
 from sync import tree
 from sync.daemon import DaemonSettings, RsyncDaemon
-from sync.formats.torrentfile import make_torrent
+from sync.formats.torrentfile import make_torrent, read_torrent
+from sync.formats.transport import Pack
 from sync.line.rate import Governor
 from sync.roads import RoadSettings, http
 from sync.roads.collecting import Part
@@ -236,6 +237,47 @@ def test_pieces_that_a_swarm_left_lie_scattered_and_count(week: Week, box: Synci
         result = box.update(hub.address, road=far, neighbours=met)
     finished(week, box, result)
     assert 4 * MIB <= result.roads["lan"] < 5 * MIB
+
+
+def test_a_pack_that_a_cut_left_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
+    """No resource names a pack: its torrent, by which its pieces are known again, must outlive what tidies up."""
+    noise = random.Random(5)
+    far = RoadSettings(timeout_seconds=3, governor=Governor(lan=lambda _: False))
+    with County(tmp_path / "hub") as county, SyncingBox(tmp_path / "box", county) as box, seeder() as other:
+        for number in range(12):
+            county.add(f"s{number}", noise.randbytes(500_000 + number))
+        county.publish()
+        met = Neighbours(open=lambda: Swarm(settings()), meet=lambda _: Part(peers=[(HERE, other.port)]))
+        assert box.update(county.public, subscriptions=frozenset()).failure is None
+        with HostileHub(county.public) as hub:
+            (pack,) = (
+                load
+                for load in box.preview(hub.address, road=far, neighbours=met).haul.loads
+                if isinstance(load.offer, Pack)
+            )
+            data = (county.public / tree.blob_path(pack.file.sha256)).read_bytes()
+            assert pack.torrent is not None
+            torrent = (county.public / tree.blob_path(pack.torrent.file.sha256)).read_bytes()
+            other.seed(
+                read_torrent(torrent, sha256=pack.file.sha256, size_bytes=len(data)),
+                county.public / tree.blob_path(pack.file.sha256),
+            )
+            # As a kill leaves it: the torrent in the library, pieces in staging, nothing else.
+            with box.library.writing() as writer:
+                writer.put_torrent(pack.file.sha256, torrent)
+            with (box.state / "staging" / f"{pack.file.sha256}.swarm").open("wb") as pieces:
+                pieces.truncate(len(data))
+                pieces.seek(MIB)
+                pieces.write(data[MIB : 4 * MIB])
+                os.fsync(pieces.fileno())
+            hub.wrong.append(Misbehaviour(pack.file.sha256, status=404))
+            result = box.update(hub.address, road=far, neighbours=met)
+        assert result.failure is None and result.ways == {"pack": sum(500_000 + n for n in range(12))}
+        assert 0 < result.roads["lan"] <= len(data) - 3 * MIB + MIB // 2
+        # Now that it is used up, it goes.
+        with box.library.reading() as reader:
+            assert reader.torrent(pack.file.sha256) is None
+        box.check()
 
 
 def test_a_new_signature_alone_is_no_reason_to_meet_anyone(
