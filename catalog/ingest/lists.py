@@ -230,11 +230,11 @@ def _json_rows(path: Path, report: Report) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line.decode("utf-8"))
+                record = _json_record(line.decode("utf-8"))
             except UnicodeDecodeError:
                 report(Finding(code="E-ENCODING", sheet=path.stem, row=place, expected="UTF-8"))
                 continue
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 report(
                     Finding(code="E-JSON", sheet=path.stem, row=place, found=str(error).splitlines()[0][:120])
                 )
@@ -256,6 +256,20 @@ def _json_rows(path: Path, report: Report) -> Iterator[Row]:
                     unknown_columns.add(name)
                     report(Finding(code="E-COLUMN", level=WARNING, sheet=path.stem, row=place, column=name))
             yield row
+
+
+def _json_record(line: str) -> object:
+    r"""Return the JSON value of `line`; raise `ValueError` where there is none, as of a number of thousands of digits.
+
+    Half a character (`\ud83d` without its other half, as a line that was cut gives) is no text.
+    """
+    record = json.loads(line)
+    if "\\ud" in line.lower():
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half a character: {error.object[error.start]!a}") from error
+    return record
 
 
 def _json_row(sheet: str, place: int, record: dict[str, Any]) -> Row:

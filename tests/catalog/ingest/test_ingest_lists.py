@@ -192,16 +192,23 @@ def test_json_lines_name_each_bad_line(tmp_path: Path) -> None:
         b"[1]",
         "标题".encode("gb18030"),
         b'{"title": "\xe4\xb9\x99"}',
+        rb'{"title": "half a character \ud83d"}',
+        rb'{"title": "a name", "files": ["\uDE00.mp4"]}',
+        rb'{"title": "a name", "\ud800": 1}',
+        b'{"title": "a number", "pages": ' + b"9" * 5000 + b"}",
+        b'{"title": "deep", "raw": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        rb'{"title": "\ud83d\ude00"}',
     ]
     path.write_bytes(b"\n".join(lines))
     rows, findings = read(path)
-    assert [(row.row, row.values["title"]) for row in rows] == [(1, "甲"), (6, "乙")]
+    assert [(row.row, row.values["title"]) for row in rows] == [(1, "甲"), (6, "乙"), (12, "😀")]
     assert rows[0].values["files"] == ["a.mp4"] and rows[0].unknown == {"机位": "2"}
     assert [(item.code, item.row) for item in findings] == [
         ("E-COLUMN", 1),
         ("E-JSON", 2),
         ("E-JSON", 4),
         ("E-ENCODING", 5),
+        *(("E-JSON", row) for row in range(7, 12)),
     ]
 
 
