@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, FloatRect, Page, Playwright
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PICTURES = REPOSITORY / "docs" / "pictures"
@@ -67,9 +67,10 @@ def log_in(page: Page, address: str, user: str, password: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def save(page: Page, name: str, *, height: int | None = None) -> None:
-    """Save what the window shows, down to `height` pixels."""
-    clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height} if height else None
+def save(page: Page, name: str, *, top: int = 0, height: int | None = None) -> None:
+    """Save what the window shows, or `height` pixels of the whole page from `top` on."""
+    width = page.viewport_size["width"] if page.viewport_size else MANUAL
+    clip = FloatRect(x=0, y=top, width=width, height=height) if height else None
     _keep(page.screenshot(clip=clip, full_page=height is not None), name)
 
 

@@ -36,6 +36,7 @@ from catalog.stick import Phase, Stick
 from webui.app import create_box_app
 from webui.hub.app import create_hub_app
 from webui.hub.card_operations import (
+    CardContents,
     CardDevice,
     CardImage,
     CardOperations,
@@ -52,11 +53,15 @@ BOX_ADDRESS, HUB_ADDRESS = "192.168.1.20", "http://192.168.1.10"
 SCHOOLS = ("3362000123-石桥教学点", "3362000124-大树小学")
 STICK_NAME = "青禾县资源盘"
 GB = 10**9
-READERS = tuple(
+READERS: tuple[CardDevice, ...] = tuple(
     CardDevice(
         key=key, model="Generic SD/MMC", serial=serial, bus="usb", size_bytes=size, is_read_only=False, seal=key
     )
     for key, serial, size in (("sdb", "058F63666485", 31_914 * 10**6), ("sdc", "058F63666486", 31_266 * 10**6))
+)  # fmt: skip
+SSD = CardDevice(
+    key="sdd", model="Kingston XS1000", serial="50026B7282A1", bus="usb", size_bytes=1_000_204_886_016,
+    is_read_only=False, seal="sdd",
 )  # fmt: skip
 IMAGES = [
     CardImage(
@@ -68,14 +73,20 @@ IMAGES = [
 
 
 class SampleCards:
-    """Fulfils `CardOperations` with two cards in readers, as far as the pages that are shown ask for it."""
+    """Fulfils `CardOperations` with two cards in readers or one empty disk, as far as the pages that are shown ask for it."""
 
     def __init__(self) -> None:
+        self.devices = READERS
         self.works: tuple[CardWork, ...] = ()
 
     def standing(self) -> CardStanding:
         busy = {work.device.key for work in self.works if not work.is_over}
-        return CardStanding(devices=tuple(one for one in READERS if one.key not in busy), works=self.works)
+        return CardStanding(
+            devices=tuple(one for one in self.devices if one.key not in busy), works=self.works
+        )
+
+    def contents(self, devices: list[str]) -> dict[str, CardContents]:
+        return {key: CardContents() for key in devices}
 
     def images(self) -> list[CardImage]:
         return IMAGES
@@ -91,7 +102,7 @@ class SampleCards:
         by_key = {device.key: device for device in READERS}
         self.works = tuple(
             CardWork(
-                id=wish.device, device=by_key[wish.device], image=name, school=wish.school, phase=phase,
+                id=wish.device, is_disk=False, device=by_key[wish.device], image=name, school=wish.school, phase=phase,
                 percent=percent, bytes_per_second=speed, seconds_left=seconds,
             )
             for wish, (phase, percent, speed, seconds) in zip(
@@ -102,7 +113,9 @@ class SampleCards:
     def end(self) -> None:
         """All that is being written is written."""
         self.works = tuple(
-            CardWork(id=one.id, device=one.device, image=one.image, school=one.school, phase="done")
+            CardWork(
+                id=one.id, is_disk=False, device=one.device, image=one.image, school=one.school, phase="done"
+            )
             for one in self.works
         )
 
@@ -118,6 +131,7 @@ def take_technician(playwright: Playwright, county: Demo, state: Path) -> None:
         with opened(browser) as page:
             log_in(page, address, county.user, county.password)
             take_cards(page, address, cards)
+            take_disks(page, address, cards)
             take_from_disk(page, address)
         browser.close()
     sticks: list[Stick] = []
@@ -138,6 +152,8 @@ def take_cards(page: Page, address: str, cards: SampleCards) -> None:
         page.select_option(f"#school-{device.key}", school)
     page.evaluate("document.activeElement.blur()")
     save(page, f"cards-choose-{MANUAL}", height=_end(page, "form[action='/hub/cards/look']"))
+    top = _end(page, "form[action='/hub/cards/look']")
+    save(page, f"cards-schools-{MANUAL}", top=top, height=_end(page, "main") - top)
     page.click("form[action='/hub/cards/look'] button.main")
     page.wait_for_selector("form[action='/hub/cards/write']")
     save(page, f"cards-confirm-{MANUAL}", height=_end(page, "main"))
@@ -147,6 +163,15 @@ def take_cards(page: Page, address: str, cards: SampleCards) -> None:
     cards.end()
     page.goto(f"{address}/hub/cards/work", wait_until="networkidle")
     save(page, f"cards-done-{MANUAL}", height=_end(page, "main"))
+
+
+def take_disks(page: Page, address: str, cards: SampleCards) -> None:
+    """Take 制盘 with a new disk plugged in, before it is made a data disk."""
+    cards.devices, cards.works = (SSD,), ()
+    page.goto(f"{address}/hub/cards/disks", wait_until="networkidle")
+    page.check(f"input[name=device][value={SSD.key}]")
+    page.evaluate("document.activeElement.blur()")
+    save(page, f"disks-choose-{MANUAL}", height=_end(page, "main"))
 
 
 def take_from_disk(page: Page, address: str) -> None:
@@ -209,14 +234,10 @@ def take_missing_disk(page: Page) -> None:
 
 def _end(page: Page, selector: str) -> int:
     """Return where the last of an element's content ends on the page, with some room below."""
-    return (
-        round(
-            page.evaluate(
-                "(s) => document.querySelector(s).getBoundingClientRect().bottom + scrollY", selector
-            )
-        )
-        + 8
+    bottom = page.evaluate(
+        "(one) => document.querySelector(one).getBoundingClientRect().bottom + scrollY", selector
     )
+    return int(bottom) + 8
 
 
 def teachers_disk(folder: Path) -> Path:
