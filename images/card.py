@@ -23,11 +23,14 @@ from images.image_file import BLOCK_BYTES, HEAD_BYTES
 _BLKFLSBUF = 0x1261
 _BLKRRPART = 0x125F
 _BLKDISCARD = 0x1277
+_BLKSSZGET = 0x1268
+_SECTOR_BYTES = 512
 _PAGE_BYTES = 4096
 _TAIL_BYTES = 1 << 20
 _MEGABYTE = 1_000_000
 _PULLED = frozenset((errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM))
 _ZEROS = bytes(BLOCK_BYTES)
+_BLOCKS = Path("/sys/class/block")
 
 
 def digest_of(data: bytes) -> bytes:
@@ -53,6 +56,14 @@ class Card:
         self._view.release()
         self._memory.close()
         os.close(self._handle)
+
+    @property
+    def sector_bytes(self) -> int:
+        """What a partition table counts in: 512, on some large disks 4096."""
+        if not self._is_device:
+            return _SECTOR_BYTES
+        asked = durable.storage(lambda: fcntl.ioctl(self._handle, _BLKSSZGET, bytes(4)), self.path)
+        return int(struct.unpack("i", asked)[0])
 
     def begin(self, image_bytes: int) -> None:
         """Take away what starts a machine, and where the device can forget, all it held.
@@ -159,17 +170,27 @@ class Card:
             except OSError as error:
                 raise self._refused(error, offset + done, length - done, write=False) from error
             if not count:
-                raise StorageError("E-STICK-BAD", where=self.path, found=_place(offset + done))
+                code = "E-CARD-PULLED" if self._is_gone() else "E-STICK-BAD"
+                raise StorageError(code, where=self.path, found=_place(offset + done))
             done += count
         return self._view[:length].tobytes()
 
     def _refused(self, error: OSError, offset: int, length: int, *, write: bool) -> ShuxiangError:
         """Return what an error of the medium means, with the first place that does not work."""
-        if error.errno in _PULLED:
+        if error.errno in _PULLED or self._is_gone():
             return StorageError("E-CARD-PULLED", where=self.path)
         if error.errno == errno.EIO:
             return StorageError("E-CARD-BAD", where=self.path, found=self._bad_place(offset, length, write))
         return durable.storage_error(error, self.path)
+
+    def _is_gone(self) -> bool:
+        """Return whether the device, or the medium in it, is not there any more: most drivers just say EIO then."""
+        if not self._is_device:
+            return False
+        try:
+            return int((_BLOCKS / self.path.name / "size").read_text()) * _SECTOR_BYTES < self.size_bytes
+        except (OSError, ValueError):
+            return True
 
     def _bad_place(self, offset: int, length: int, write: bool) -> str:
         """Return the first place of the stretch that does not work: it is tried page by page."""

@@ -25,6 +25,8 @@ from images.commands import run
 SECTOR_BYTES = 512
 MIB = 1 << 20
 BOOT, SYSTEM_A, SYSTEM_B, DATA = "SHUXIANG", "sx-system-a", "sx-system-b", "sx-data"
+DATA_DISK = "shuxiang-data"
+"""The label by which a machine finds a disk of its own for content (`appliance/disks/choose.py`)."""
 # Where GRUB's core may lie: from the second sector to the first partition.
 GAP_BYTES = MIB
 _FAT32, _LINUX = "c", "83"
@@ -32,7 +34,7 @@ _FAT32, _LINUX = "c", "83"
 _FAT32_CLUSTERS = 70_000
 _NAMESPACE = uuid.UUID("5b6f4a0e-3a4c-5d0a-9a55-5d1f6f0f3c11")
 # The data filesystem is made small and grows a thousandfold: its journal and inodes are those of a large one.
-_DATA_OPTIONS = ("-i", "32768", "-J", "size=64", "-O", "64bit,metadata_csum", "-m", "0")
+DATA_OPTIONS = ("-i", "32768", "-J", "size=64", "-O", "64bit,metadata_csum", "-m", "0")
 _SYSTEM_OPTIONS = ("-i", "16384", "-J", "size=16", "-O", "metadata_csum", "-m", "0")
 
 
@@ -116,7 +118,7 @@ def write_disk(
     boot, system_a, _, last = layout.parts
     _fill_boot(image, boot, layout, boot_files, work, environment)
     _make_ext4(image, system_a, layout, _SYSTEM_OPTIONS, system, environment)
-    _make_ext4(image, last, layout, _DATA_OPTIONS, data, environment)
+    _make_ext4(image, last, layout, DATA_OPTIONS, data, environment)
 
 
 def _partition(image: Path, layout: Layout) -> None:

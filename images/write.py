@@ -1,5 +1,7 @@
 """Writes an image to cards, disks or files: one unpacking for all of them, each at its own fate.
 
+`Fate` serves `images.data_disk` as well: another thing to write, the same ways to end.
+
 Invariant: a card is said to be written only when every block was read back from the medium and its first MiB, which
 goes last, stands; a hash that does not fit, a bad place or a cut leaves a card that starts no machine.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -59,7 +62,7 @@ class Written:
     refusal: ShuxiangError | None = None
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """Someone asked for the end."""
 
 
@@ -128,55 +131,41 @@ def write_image(
     return [writer.result() for writer in writers]
 
 
-class _Writer:
-    """Writes one target from a queue of blocks; the image's SHA-256 in it is the end, an error the end of hope."""
+class Fate(ABC):
+    """Writes one target in a thread of its own, and keeps what becomes of it."""
 
     def __init__(
         self,
         number: int,
         target: Target,
-        description: Description,
+        image: Description,
         progress: OnTarget,
         clock: Clock,
         over: OnWritten | None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name=f"write {target.path.name}", daemon=True)
-        self._number, self._target, self._description = number, target, description
+        self._number, self._target, self._image = number, target, image
         self._progress, self._clock, self._over = progress, clock, over
-        self._queue: queue.Queue[bytes | str | ShuxiangError] = queue.Queue(_QUEUE_BLOCKS)
         self._done = threading.Event()
         self._began = time.monotonic()
         # Nothing but the last step of all takes the refusal away.
         self._written = Written(
-            target=target, at=clock(), seconds=0.0, image=description, refusal=StorageError("E-INTERNAL")
+            target=target, at=clock(), seconds=0.0, image=image, refusal=StorageError("E-INTERNAL")
         )
         self._speed = Speed()
 
     def start(self) -> None:
-        """Begin to take blocks."""
+        """Begin."""
         self._thread.start()
-
-    def give(self, block: bytes) -> bool:
-        """Hand over the next block; return False where this target has failed."""
-        return self._put(block)
-
-    def end(self, end: ShuxiangError | str) -> None:
-        """Say that no more blocks come: the SHA-256 of all, or why it is early."""
-        self._put(end)
 
     def result(self) -> Written:
         """Wait for the end and return it."""
         self._thread.join()
         return self._written
 
-    def _put(self, item: bytes | str | ShuxiangError) -> bool:
-        while not self._done.is_set():
-            try:
-                self._queue.put(item, timeout=_LOOK_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
+    @abstractmethod
+    def _write(self, card: Card) -> None:
+        """Write the open target and read it back; raise `Stopped` soon after its `stop` is set."""
 
     def _run(self) -> None:
         refusal = self._written.refusal
@@ -184,7 +173,7 @@ class _Writer:
             with open_card(self._target.path, is_device=self._target.device is not None) as card:
                 self._write(card)
             refusal = None
-        except _Stopped:
+        except Stopped:
             refusal = ConfigError("E-CARD-STOPPED", where=self._target.path)
         except ShuxiangError as error:
             refusal = error
@@ -196,56 +185,15 @@ class _Writer:
             if self._over is not None:
                 self._over(self._number, self._written)
 
-    def _write(self, card: Card) -> None:
-        total = self._description.size_bytes
-        card.begin(total)
-        marks: list[tuple[int, int, bytes]] = []
-        head, offset = b"", 0
-        while (block := self._next()) is not None:
-            if not offset:
-                head = block
-            else:
-                count = card.put(offset, block)
-                self._written = replace(self._written, written_bytes=self._written.written_bytes + count)
-                marks.append((offset, len(block), digest_of(block)))
-            offset += len(block)
-            self._tell("write", offset, len(block))
-        card.settle()
-        self._speed, done = Speed(), len(head)
-        for place, length, digest in marks:
-            if self._target.stop.is_set():
-                raise _Stopped
-            card.check(place, length, digest)
-            done += length
-            self._tell("check", done, length)
-        if self._target.preseed is not None:
-            with card.lent():
-                partition = fat_files.fat_of(head)
-                fat_files.put_file(card.path, partition, PRESEED_NAME, self._target.preseed)
-            with card.lent():
-                if fat_files.read_file(card.path, partition, PRESEED_NAME) != self._target.preseed:
-                    raise StorageError("E-STICK-BAD", where=f"{card.path} {PRESEED_NAME}")
-        card.finish(head)
-        card.show_partitions()
-        self._tell("check", total, 0)
+    def _keep_on(self) -> None:
+        if self._target.stop.is_set():
+            raise Stopped
 
-    def _next(self) -> bytes | None:
-        while not self._target.stop.is_set():
-            try:
-                item = self._queue.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                continue
-            if isinstance(item, ShuxiangError):
-                raise item
-            if isinstance(item, str):
-                self._written = replace(self._written, image=replace(self._description, sha256=item))
-                return None
-            return item
-        raise _Stopped
+    def _count(self, written_bytes: int) -> None:
+        self._written = replace(self._written, written_bytes=self._written.written_bytes + written_bytes)
 
-    def _tell(self, phase: str, done: int, step: int) -> None:
+    def _tell(self, phase: str, done: int, step: int, total: int) -> None:
         self._speed.add(step)
-        total = self._description.size_bytes
         self._progress(
             self._number,
             Progress(
@@ -256,3 +204,81 @@ class _Writer:
                 seconds_left=self._speed.seconds_for(total - done),
             ),
         )
+
+
+class _Writer(Fate):
+    """Writes one target from a queue of blocks; the image's SHA-256 in it is the end, an error the end of hope."""
+
+    def __init__(
+        self,
+        number: int,
+        target: Target,
+        image: Description,
+        progress: OnTarget,
+        clock: Clock,
+        over: OnWritten | None,
+    ) -> None:
+        super().__init__(number, target, image, progress, clock, over)
+        self._queue: queue.Queue[bytes | str | ShuxiangError] = queue.Queue(_QUEUE_BLOCKS)
+
+    def give(self, block: bytes) -> bool:
+        """Hand over the next block; return False where this target has failed."""
+        return self._put(block)
+
+    def end(self, end: ShuxiangError | str) -> None:
+        """Say that no more blocks come: the SHA-256 of all, or why it is early."""
+        self._put(end)
+
+    def _put(self, item: bytes | str | ShuxiangError) -> bool:
+        while not self._done.is_set():
+            try:
+                self._queue.put(item, timeout=_LOOK_SECONDS)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _write(self, card: Card) -> None:
+        total = self._image.size_bytes
+        card.begin(total)
+        marks: list[tuple[int, int, bytes]] = []
+        head, offset = b"", 0
+        while (block := self._next()) is not None:
+            if not offset:
+                head = block
+            else:
+                self._count(card.put(offset, block))
+                marks.append((offset, len(block), digest_of(block)))
+            offset += len(block)
+            self._tell("write", offset, len(block), total)
+        card.settle()
+        self._speed, done = Speed(), len(head)
+        for place, length, digest in marks:
+            self._keep_on()
+            card.check(place, length, digest)
+            done += length
+            self._tell("check", done, length, total)
+        if self._target.preseed is not None:
+            with card.lent():
+                partition = fat_files.fat_of(head)
+                fat_files.put_file(card.path, partition, PRESEED_NAME, self._target.preseed)
+            with card.lent():
+                if fat_files.read_file(card.path, partition, PRESEED_NAME) != self._target.preseed:
+                    raise StorageError("E-STICK-BAD", where=f"{card.path} {PRESEED_NAME}")
+        card.finish(head)
+        card.show_partitions()
+        self._tell("check", total, 0, total)
+
+    def _next(self) -> bytes | None:
+        while not self._target.stop.is_set():
+            try:
+                item = self._queue.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(item, ShuxiangError):
+                raise item
+            if isinstance(item, str):
+                self._written = replace(self._written, image=replace(self._image, sha256=item))
+                return None
+            return item
+        raise Stopped

@@ -1,6 +1,7 @@
 """A card with a bad place: a FUSE filesystem with the one file `disk`, run as a process of its own.
 
-Reading or writing the page at the place fails as a worn card does (EIO); everything else is kept in memory.
+Reading or writing the page at the place fails as a worn card does (EIO), or, `pull`, from the first writing there on
+everything as on a card that is no longer in its reader; all else is kept in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import mfusepy
 
 
 class BadCard(mfusepy.Operations):  # type: ignore[misc]
-    """Hold `size_bytes`; `what` (`read` or `write`) fails where it touches `place`."""
+    """Hold `size_bytes`; `what` (`read`, `write` or `pull`) fails where it touches `place`."""
 
     use_ns = True
 
@@ -22,6 +23,7 @@ class BadCard(mfusepy.Operations):  # type: ignore[misc]
         self._content = bytearray(size_bytes)
         self._what = what
         self._place = place
+        self._is_pulled = False
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         if path == "/":
@@ -49,12 +51,15 @@ class BadCard(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def _touch(self, what: str, offset: int, size: int) -> None:
+        self._is_pulled |= self._what == "pull" and what == "write" and offset <= self._place < offset + size
+        if self._is_pulled:
+            raise mfusepy.FuseOSError(errno.ENODEV)
         if what == self._what and offset <= self._place < offset + size:
             raise mfusepy.FuseOSError(errno.EIO)
 
 
 def main() -> None:
-    """Serve until unmounted: `python -m bad_card MOUNTPOINT SIZE read|write PLACE`."""
+    """Serve until unmounted: `python -m bad_card MOUNTPOINT SIZE read|write|pull PLACE`."""
     mountpoint, size, what, place = sys.argv[1:]
     card = BadCard(int(size), what, int(place))
     mfusepy.FUSE(card, mountpoint, foreground=True, nothreads=True, direct_io=True, fsname="worn")

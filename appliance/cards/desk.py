@@ -22,12 +22,15 @@ from catalog.ingest.findings import ERROR
 from images import records
 from images.image_file import SUFFIXES, Description, describe
 from webui.hub.card_operations import (
+    CardContent,
+    CardContents,
     CardDevice,
     CardImage,
     CardLine,
     CardSchool,
     CardStanding,
     CardWork,
+    DiskWish,
     MadeSchools,
     Wish,
 )
@@ -112,6 +115,17 @@ class CardDesk:
         }  # fmt: skip
         with durable.storage(lambda: chosen.path.open("rb"), chosen.path) as file:
             wire.ask(self._socket, request, file.fileno())
+        self._watch()
+
+    def contents(self, devices: list[str]) -> dict[str, CardContents]:
+        """Return what lies on each device that may be written."""
+        found: dict[str, Any] = wire.ask(self._socket, {"do": "look", "devices": devices})
+        return {name: _contents(value) for name, value in found.items()}
+
+    def make_disks(self, wishes: list[DiskWish]) -> None:
+        """Begin to make data disks; raise `ShuxiangError` where nothing was begun."""
+        targets = [{"device": wish.device, "seal": wish.seal, "erase": wish.erase} for wish in wishes]
+        wire.ask(self._socket, {"do": "format", "targets": targets})
         self._watch()
 
     def stop(self, work: str) -> None:
@@ -260,9 +274,23 @@ def _device(value: dict[str, Any]) -> CardDevice:
     )  # fmt: skip
 
 
+def _contents(value: dict[str, Any]) -> CardContents:
+    if refused := value.get("refused"):
+        return CardContents(refusal=wire.refusal_of(refused))
+    return CardContents(
+        held=tuple(
+            CardContent(
+                kind=one["kind"], label=one["label"], size_bytes=one["size_bytes"], used_bytes=one["used_bytes"],
+                owner=one["owner"], is_data_disk=one["is_data_disk"], is_bare=one["is_bare"],
+            )
+            for one in value["contents"]
+        )
+    )  # fmt: skip
+
+
 def _work(value: dict[str, Any]) -> CardWork:
     return CardWork(
-        id=value["id"], device=_device(value["device"]), image=value["image"], school=value["school"],
+        id=value["id"], is_disk=value["disk"], device=_device(value["device"]), image=value["image"], school=value["school"],
         phase=value["phase"], percent=100 * value["share"], bytes_per_second=value["bytes_per_second"],
         seconds_left=value["seconds_left"],
         refusal=wire.refusal_of(value["refused"]) if value["refused"] else None,

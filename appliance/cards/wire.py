@@ -10,11 +10,13 @@ import json
 import os
 import socket
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError, StorageError, UsageError
 from catalog.messages import MESSAGES
+from images.contents import Content
 from images.devices import Device
 
 SOCKET = Path("/run/shuxiang-writer.sock")
@@ -84,6 +86,11 @@ def refusal_of(value: dict[str, Any]) -> ShuxiangError:
     code = str(value["code"])
     kind = next((kind for codes, kind in _KINDS if MESSAGES[code].exit_code in codes), ConfigError)
     return kind(code, where=value["where"], expected=value["expected"], found=value["found"])
+
+
+def content_json(content: Content) -> dict[str, Any]:
+    """Return what lies on a disk as a value."""
+    return asdict(content) | {"is_data_disk": content.is_data_disk}
 
 
 def seal_of(device: Device) -> str:

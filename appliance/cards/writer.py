@@ -1,4 +1,6 @@
-"""The privileged half: answers a socket, lists what may be written, and writes it. Run by systemd when it is asked.
+"""The privileged half: answers a socket, lists what may be written, writes cards and makes data disks.
+
+Run by systemd when it is asked.
 
 Invariant: of a request only names are believed. Which device may be written is found out here, anew for each request:
 removable, not the system's, in use by nobody, and still the medium that the page showed. Paths never come from outside.
@@ -12,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,9 +26,11 @@ from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from catalog.progress import Progress
 from images import records
 from images.commands import run
+from images.contents import contents
+from images.data_disk import LEAST_BYTES, about_disk, make_data_disks, refuse_contents
 from images.devices import Device, device_at, devices
 from images.image_file import Description
-from images.write import Target, Written, refuse_device, write_image
+from images.write import OnTarget, OnWritten, Target, Written, refuse_device, write_image
 
 IDLE_SECONDS = 60.0
 KEPT_SECONDS = 24 * 3600.0
@@ -72,13 +76,13 @@ def listening_socket(path: Path) -> socket.socket:
 
 @dataclass(slots=True)
 class _Work:
-    """One card: what it is, how far it is, what became of it."""
+    """One card or data disk: what it is, how far it is, what became of it."""
 
-    id: str
     device: Device
     image: Description
-    school: str
-    stop: threading.Event
+    target: Target
+    is_disk: bool = False
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
     progress: Progress = field(default_factory=lambda: Progress(phase="write"))
     written: Written | None = None
     over_at: float = 0.0
@@ -118,7 +122,7 @@ class Writer:
         with self._lock:
             works, threads = list(self._works.values()), list(self._threads)
         for work in works:
-            work.stop.set()
+            work.target.stop.set()
         for thread in threads:
             thread.join()
 
@@ -145,11 +149,15 @@ class Writer:
     def _done(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         if request["do"] == "standing":
             return self._standing()
+        if request["do"] == "look":
+            return self._look(request["devices"])
         if request["do"] == "write":
             return self._write(request, os.fdopen(os.dup(files[0]), "rb") if files else None)
+        if request["do"] == "format":
+            return self._format(request["targets"])
         if request["do"] == "stop":
             with self._lock:
-                self._works[str(request["work"])].stop.set()
+                self._works[str(request["work"])].target.stop.set()
             return {}
         if request["do"] == "forget":
             with self._lock:
@@ -168,6 +176,19 @@ class Writer:
         found = [one for one in devices() if self._accept(one) and one.name not in busy]
         return {"devices": list(map(_device_json, found)), "works": list(map(_work_json, works))}
 
+    def _look(self, names: list[str]) -> dict[str, Any]:
+        """Say what lies on the devices that may be written; of one that can not be read, why."""
+        found = dict[str, Any]()
+        for device in devices():
+            if device.name in names and self._accept(device):
+                try:
+                    held = contents(device.path, device.size_bytes)
+                except ShuxiangError as error:
+                    found[device.name] = {"refused": wire.refusal_json(error)}
+                else:
+                    found[device.name] = {"contents": list(map(wire.content_json, held))}
+        return found
+
     # -- write ---------------------------------------------------------------------------------------------------
 
     def _write(self, request: dict[str, Any], file: BinaryIO | None) -> dict[str, Any]:
@@ -180,7 +201,38 @@ class Writer:
             file.close()
             raise
         name = "image.img" + {"zst": ".zst", "xz": ".xz"}.get(str(request["packed"]), "")
-        thread = threading.Thread(target=self._run, args=(file, name, image, works, targets), name="writing")
+
+        def action(tell: OnTarget, over: OnWritten) -> None:
+            with file:
+                write_image(file, name, image, targets, tell, self._clock, over=over)
+
+        return self._begin(works, action)
+
+    def _format(self, wishes: list[dict[str, Any]]) -> dict[str, Any]:
+        works, targets = list[_Work](), list[Target]()
+        for device, wish in self._wished(wishes):
+            about = f"{device.name} {device.model}".strip()
+            if wish["erase"] is not True:
+                refuse_contents(about, contents(device.path, device.size_bytes))
+            free = self._freed(device)
+            refuse_device(free, LEAST_BYTES, fixed_too=True)
+            target = Target(path=free.path, device=free)
+            targets.append(target)
+            works.append(_Work(device=free, image=about_disk(free.size_bytes), target=target, is_disk=True))
+        return self._begin(
+            works, lambda tell, over: make_data_disks(targets, tell, self._clock, over=over)
+        )  # fmt: skip
+
+    def _begin(self, works: list[_Work], action: Callable[[OnTarget, OnWritten], object]) -> dict[str, Any]:
+        """Let `action` work in a thread of its own, and keep what it tells."""
+
+        def tell(number: int, progress: Progress) -> None:
+            works[number].progress = progress
+
+        def over(number: int, written: Written) -> None:
+            works[number].written, works[number].over_at = written, time.monotonic()
+
+        thread = threading.Thread(target=action, args=(tell, over), name="writing")
         with self._lock:
             self._works |= {work.id: work for work in works}
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
@@ -191,10 +243,29 @@ class Writer:
         self, wishes: list[dict[str, Any]], image: Description, lies_on: str
     ) -> tuple[list[_Work], list[Target]]:
         """Return what may be written of what is wished; one wish that may not be refuses all, before anything happens."""
+        works, targets = list[_Work](), list[Target]()
+        for device, wish in self._wished(wishes):
+            if lies_on in device.numbers:
+                raise ConfigError("E-CARD-MOUNTED", where=f"{device.name} {device.model}", found=image.name)
+            free = self._freed(device)
+            refuse_device(free, image.size_bytes, fixed_too=True)
+            preseed = str(wish["preseed"]).encode() if wish["preseed"] else None
+            if preseed is not None and len(preseed) > PRESEED_BYTES:
+                raise ContentError(
+                    "E-SIZE", where="shuxiang.toml", expected=PRESEED_BYTES, found=len(preseed)
+                )
+            target = Target(path=free.path, device=free, preseed=preseed, school=str(wish["school"]))
+            targets.append(target)
+            works.append(_Work(device=free, image=image, target=target))
+        return works, targets
+
+    def _wished(self, wishes: list[dict[str, Any]]) -> Iterator[tuple[Device, dict[str, Any]]]:
+        """Yield each wish with its device, as it stands in this machine now; raise where it is another one."""
+        if not wishes:
+            raise ValueError("no device")
         here = {device.name: device for device in devices() if self._accept(device)}
         with self._lock:
             busy = {work.device.name for work in self._works.values() if work.written is None}
-        works, targets = list[_Work](), list[Target]()
         for wish in wishes:
             name = str(wish["device"])
             if name in busy:
@@ -205,36 +276,13 @@ class Writer:
                 raise ConfigError("E-CARD-NONE", where=name)
             if wire.seal_of(device) != wish["seal"]:
                 raise ConfigError("E-CARD-OTHER", where=f"{name} {device.model}")
-            if lies_on in device.numbers:
-                raise ConfigError("E-CARD-MOUNTED", where=f"{name} {device.model}", found=image.name)
-            if device.mounted:
-                let_go(device)
-                device = device_at(device.path)
-            refuse_device(device, image.size_bytes, fixed_too=True)
-            preseed = str(wish["preseed"]).encode() if wish["preseed"] else None
-            if preseed is not None and len(preseed) > PRESEED_BYTES:
-                raise ContentError(
-                    "E-SIZE", where="shuxiang.toml", expected=PRESEED_BYTES, found=len(preseed)
-                )
-            school = str(wish["school"])
-            stop = threading.Event()
-            targets.append(Target(path=device.path, device=device, preseed=preseed, school=school, stop=stop))
-            works.append(_Work(id=secrets.token_hex(8), device=device, image=image, school=school, stop=stop))
-        if not works:
-            raise ValueError("no device")
-        return works, targets
+            yield device, wish
 
-    def _run(
-        self, file: BinaryIO, name: str, image: Description, works: list[_Work], targets: list[Target]
-    ) -> None:
-        def tell(number: int, progress: Progress) -> None:
-            works[number].progress = progress
-
-        def over(number: int, written: Written) -> None:
-            works[number].written, works[number].over_at = written, time.monotonic()
-
-        with file:
-            write_image(file, name, image, targets, tell, self._clock, over=over)
+    def _freed(self, device: Device) -> Device:
+        if not device.mounted:
+            return device
+        let_go(device)
+        return device_at(device.path)
 
 
 def _number_of(file: BinaryIO) -> str:
@@ -261,7 +309,8 @@ def _work_json(work: _Work) -> dict[str, Any]:
     written = work.written
     line = records.line_of(written) if written is not None else None
     return {
-        "id": work.id, "device": _device_json(work.device), "image": work.image.name, "school": work.school,
+        "id": work.id, "device": _device_json(work.device), "image": work.image.name, "school": work.target.school,
+        "disk": work.is_disk,
         "phase": "done" if written is not None else work.progress.phase,
         "share": work.progress.share or 0.0,
         "bytes_per_second": work.progress.bytes_per_second, "seconds_left": work.progress.seconds_left,

@@ -28,6 +28,8 @@ PHASES = {
     "export": ("写出", "exporting"),
     "card-write": ("写卡", "writing"),
     "card-check": ("回读核对", "reading back"),
+    "disk-write": ("制盘", "making"),
+    "disk-check": ("回读核对", "reading back"),
 }
 
 ROADS = {

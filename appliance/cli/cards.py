@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.argument("targets", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("targets", type=click.Path(path_type=Path, readable=False), nargs=-1)
 @click.option(
     "--list", "only_list", is_flag=True, help="Show the cards and disks that may be written, and end."
 )
@@ -57,7 +57,7 @@ def write(
     from images.write import refuse_device, write_image
 
     if only_list:
-        _list(call)
+        list_devices(call)
         return
     if image is None or not targets:
         raise UsageError("E-USAGE", found="IMAGE TARGET…")
@@ -65,11 +65,11 @@ def write(
         raise ConfigError("E-IMAGE-NONE", where=image)
     description = describe(image)
     request = sound_request(call, preseed) if preseed else None
-    chosen = [_target(path, request) for path in dict.fromkeys(targets)]
+    chosen = [target_at(path, request) for path in dict.fromkeys(targets)]
     for target in chosen:
         if target.device is not None:
             refuse_device(target.device, description.size_bytes, fixed_too=yes_disk)
-    with image.open("rb") as file, _together(call, len(chosen)) as progress:
+    with image.open("rb") as file, together(call, "card", len(chosen)) as progress:
         try:
             results = write_image(
                 file, image.name, description, chosen, progress, system_clock
@@ -83,7 +83,8 @@ def write(
     call.end(next((one.refusal for one in results if one.refusal is not None), None))
 
 
-def _target(path: Path, preseed: bytes | None) -> Target:
+def target_at(path: Path, preseed: bytes | None = None) -> Target:
+    """Return the device or file at `path` as something to write; raise `ConfigError` E-CARD-NONE, E-CARD-PART."""
     from images.devices import device_at, is_block_device
     from images.write import Target
 
@@ -97,7 +98,8 @@ def _target(path: Path, preseed: bytes | None) -> Target:
     return Target(path=path, preseed=preseed, school=school)
 
 
-def _list(call: Call) -> None:
+def list_devices(call: Call) -> None:
+    """Answer with the cards and disks that may be written."""
     from images.devices import devices
 
     found = [device for device in devices() if device.size_bytes and not device.is_system]
@@ -129,8 +131,8 @@ def _line(call: Call, device: Device) -> str:
 
 
 @contextmanager
-def _together(call: Call, count: int) -> Iterator[Any]:
-    """Give what takes the progress of every target and draws one bar for all: the slowest tells how long."""
+def together(call: Call, what: str, count: int) -> Iterator[Any]:
+    """Give what takes the progress of every `card` or `disk` and draws one bar for all: the slowest tells how long."""
     draw: OnProgress = call.progress()
     lock, standing = threading.Lock(), dict[int, Progress]()
 
@@ -140,7 +142,7 @@ def _together(call: Call, count: int) -> Iterator[Any]:
             last = min(standing.values(), key=lambda one: (one.phase != "write", one.share or 0.0))
             draw(
                 Progress(
-                    phase=f"card-{last.phase}",
+                    phase=f"{what}-{last.phase}",
                     done=sum(one.phase != "write" and one.share == 1.0 for one in standing.values()),
                     total=count,
                     done_bytes=last.done_bytes,

@@ -9,6 +9,7 @@ import click
 from appliance.cli.bar import size_text
 from appliance.cli.build import build
 from appliance.cli.cards import check, write, writer
+from appliance.cli.data_disks import format_disks
 from appliance.cli.options import Call, leaf
 from appliance.cli.preseed import make_preseed
 from images.package.build import build_package, checkout
@@ -30,6 +31,7 @@ image.add_command(build)
 image.add_command(make_preseed)
 image.add_command(check)
 image.add_command(write)
+image.add_command(format_disks)
 image.add_command(writer)
 
 

@@ -26,10 +26,10 @@ DEPENDS = (
     # The unit's growing pauses between restarts.
     "systemd (>= 254)",
 )
-RECOMMENDS = ("xdelta3", "bsdiff", "ffmpeg", "poppler-utils", "ntfs-3g", "alsa-utils", "mtools")
+RECOMMENDS = ("xdelta3", "bsdiff", "ffmpeg", "poppler-utils", "ntfs-3g", "alsa-utils", "mtools", "e2fsprogs")
 """xdelta3 saves a box bytes; ntfs-3g reads a disk that the kernel refuses since Windows left it asleep, alsa-utils plays
-what is said of sticks; mtools puts a school's settings on a card; the others are a hub's. A box works without any of
-them, as on an offline machine."""
+what is said of sticks; mtools puts a school's settings on a card, e2fsprogs makes data disks; the others are a hub's. A
+box works without any of them, as on an offline machine."""
 SUGGESTS = ("espeak-ng", "librsvg2-bin", "fonts-noto-cjk")
 """The sample county of `shuxiang demo` alone."""
 _DESCRIPTION = """\

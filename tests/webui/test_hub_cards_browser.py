@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import waitress
-from card_material import MIB, head_of, loop_card, plain_bytes, small_image
+from card_material import MIB, attached, head_of, loop_card, plain_bytes, small_image
 from openpyxl import Workbook
 from playwright.sync_api import Page, sync_playwright
+from small_disk import need_root
 from staff_hub import PASSWORD, Staff, StaffHub
 from wsgi import stop
 
@@ -23,6 +25,7 @@ from appliance.cards import wire
 from appliance.cards.desk import CardDesk
 from appliance.cards.writer import Writer, listening_socket
 from images import fat_files, records
+from images.contents import contents
 from images.devices import Device
 from webui.hub.app import HubApp
 
@@ -149,7 +152,7 @@ def test_the_pages_fit_every_width(room: Room, tmp_path: Path, width: int) -> No
     room.desk.make_schools(school_list(tmp_path / "学校.xlsx"), "http://hub.local")
     with browsing(room) as (page, url):
         page.set_viewport_size({"width": width, "height": 800})
-        for address in ("/hub/cards", "/hub/cards/work", "/hub/cards/record"):
+        for address in ("/hub/cards", "/hub/cards/disks", "/hub/cards/work", "/hub/cards/record"):
             page.goto(url + address)
             over = page.evaluate(
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -162,6 +165,80 @@ def test_the_pages_fit_every_width(room: Room, tmp_path: Path, width: int) -> No
                    }).map(one => one.outerHTML.slice(0, 120))"""
             )
             assert small == [], address
+
+
+@pytest.fixture
+def cellar(tmp_path: Path) -> Iterator[Room]:
+    """A hub with two disks plugged in: an empty one, and a family's photographs."""
+    need_root("a loop device")
+    with ExitStack() as undo:
+        disks = []
+        for name, label in (("empty", ""), ("photos", "全家福")):
+            backing = tmp_path / name
+            with backing.open("wb") as file:
+                file.truncate(1100 * MIB)
+            if label:
+                subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, backing], check=True)
+            disks.append(undo.enter_context(attached(backing)))
+        room = Room(tmp_path / "hub", disks)
+        undo.callback(room.close)
+        yield room
+
+
+def test_data_disks_are_made_without_scripts(cellar: Room) -> None:
+    photos = cellar.cards[1]
+    with browsing(cellar) as (page, url):
+        page.click("nav >> text=制盘")
+        page.click("text=制盘：做数据盘")
+        page.wait_for_selector("text=空盘")
+        assert "盘上有：ext4“全家福”，共 1.2 GB" in page.content()
+        for disk in cellar.cards:
+            page.check(f"input[name=device][value={disk.name}]")
+        page.click("text=下一步：核对")
+        page.wait_for_selector("text=把这 2 个盘做成数据盘？")
+        assert page.locator("input[name=erase]").count() == 1
+        page.click("text=清空并制盘")
+        assert page.url.endswith("/hub/cards/disks/look"), "the browser asks for the tick"
+        page.check(f"input[name=erase][value={photos.name}]")
+        page.click("text=清空并制盘")
+        page.wait_for_selector("text=写好了，可以拔出 >> nth=1", timeout=90_000)
+        page.goto(f"{url}/hub/cards/disks")
+        page.wait_for_selector("text=空的数据盘 >> nth=1")
+        page.goto(f"{url}/hub/cards/record")
+        assert page.content().count("数据盘 data disk") == 2
+        page.goto(f"{url}/hub/log")
+        assert "制盘" in page.content()
+    lines = records.read_lines(cellar.desk.record())
+    assert len({line.version for line in lines}) == 2 and all(line.is_done for line in lines)
+    for disk in cellar.cards:
+        (content,) = contents(disk, 1100 * MIB)
+        assert content.is_data_disk and content.is_bare
+
+
+def test_a_disk_with_something_on_it_is_not_erased_by_mistake(cellar: Room) -> None:
+    staff = Staff(cellar.app)
+    staff.log_in()
+    page = staff.read("/hub/cards/disks").text
+    assert "全家福" in page
+    photos = cellar.cards[1]
+    seals = {device.key: device.seal for device in cellar.desk.standing().devices}
+    wished: dict[str, object] = {"device": photos.name, f"seal-{photos.name}": seals[photos.name]}
+    refused = staff.send("/hub/cards/disks/make", **wished)
+    assert refused.status_code == 400 and "E-CARD-HOLDS" in refused.text and "全家福" in refused.text
+    for form, code in (
+        ({}, "E-CARD-CHOICE"),
+        (wished | {f"seal-{photos.name}": "another"}, "E-CARD-OTHER"),
+        ({"device": "vda", "seal-vda": "x", "erase": "vda"}, "E-CARD-NONE"),
+        ({"device": "../vda", "seal-../vda": "x", "erase": "../vda"}, "E-CARD-NONE"),
+    ):
+        refused = staff.send("/hub/cards/disks/make", **form)
+        assert refused.status_code == 400 and code in refused.text
+    gone = staff.send("/hub/cards/disks/look", device="vda")
+    assert gone.status_code == 400 and "E-CARD-CHANGED" in gone.text
+    assert staff.post("/hub/cards/disks/make", data=wished | {"token": "0"}).status_code == 403
+    assert Staff(cellar.app).post("/hub/cards/disks/make", data=wished).status_code == 403
+    (content,) = contents(photos, 1100 * MIB)
+    assert content.label == "全家福"
 
 
 @pytest.fixture
@@ -236,6 +313,10 @@ def test_the_writer_answers_anything_with_a_refusal(room: Room) -> None:
         b"[]",
         b'{"do":"rm"}',
         b'{"do":"write"}',
+        b'{"do":"format"}',
+        b'{"do":"format","targets":[]}',
+        b'{"do":"format","targets":[{"device":"vda","seal":"","erase":true}]}',
+        b'{"do":"look"}',
         b'{"do":"stop","work":"x"}',
         b"\xff" * 100,
     ):

@@ -20,6 +20,7 @@ from webui.hub.batches import batch_pages
 from webui.hub.cards import card_pages
 from webui.hub.console import LANGUAGE_COOKIE, ROOT, Console
 from webui.hub.desk import Desk
+from webui.hub.disks import disk_pages
 from webui.hub.jobs import BATCH, INGEST, RECEIVING, REVIEW, SCAN, Jobs
 from webui.hub.media import plugged_in
 from webui.hub.operations import HubOperations, HubSettings
@@ -84,6 +85,7 @@ def _flask(console: Console) -> Flask:
         app.register_blueprint(pages)
     if console.settings.cards is not None:
         app.register_blueprint(card_pages(console, console.settings.cards))
+        app.register_blueprint(disk_pages(console, console.settings.cards))
     app.register_blueprint(_home(console))
     app.register_blueprint(_outside(console))
 

@@ -1,4 +1,4 @@
-"""What the pages of 制卡 ask of the hub they run on: readers, images, schools, and what becomes of each card.
+"""What the pages of 制卡 and 制盘 ask of the hub they run on: readers, images, schools, what becomes of each.
 
 `appliance` fulfils `CardOperations`. Invariant: pages name devices, images and schools by keys that they were given;
 no path comes from a form.
@@ -30,9 +30,10 @@ class CardDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardWork:
-    """A card that is or was being written: `phase` is `write`, `check` or `done`; `refusal` why it ended without."""
+    """A card, or data disk, that is or was being written: `phase` is `write`, `check` or `done`; `refusal` why it failed."""
 
     id: str
+    is_disk: bool
     device: CardDevice
     image: str
     school: str
@@ -54,6 +55,44 @@ class CardStanding:
     devices: tuple[CardDevice, ...] = ()
     works: tuple[CardWork, ...] = ()
     refusal: ShuxiangError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardContent:
+    """A filesystem on a disk, or a partition with none that is known (`kind` ""); `owner` whose data disk it was.
+
+    `is_bare`: a data disk on which nothing is kept yet.
+    """
+
+    kind: str
+    label: str
+    size_bytes: int
+    used_bytes: int | None
+    owner: str
+    is_data_disk: bool
+    is_bare: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardContents:
+    """What lies on a disk, or why nobody can say."""
+
+    held: tuple[CardContent, ...] = ()
+    refusal: ShuxiangError | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody must say that it may go."""
+        return any(not one.is_bare for one in self.held)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskWish:
+    """One data disk to make, by key and seal; `erase` that what it holds is not wanted."""
+
+    device: str
+    seal: str
+    erase: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +169,12 @@ class CardOperations(Protocol):
 
     def write(self, image: str, wishes: list[Wish]) -> None:
         """Begin to write; raise `ShuxiangError` where nothing was begun."""
+
+    def contents(self, devices: list[str]) -> dict[str, CardContents]:
+        """Return what lies on each device, by key; one that is gone is not in it. Raises `ShuxiangError`."""
+
+    def make_disks(self, wishes: list[DiskWish]) -> None:
+        """Begin to make data disks; raise `ShuxiangError` where nothing was begun."""
 
     def stop(self, work: str) -> None:
         """End the writing of a card: it starts no machine then."""

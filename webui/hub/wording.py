@@ -38,6 +38,7 @@ _ACTIONS = {
     "publish": "发布",
     "create bundle": "新建资源包",
     "write cards": "制卡",
+    "make disks": "制盘",
     "stop card": "停下一张卡",
     "make schools": "做学校设置",
     "take passwords": "下载密码表",
@@ -62,6 +63,7 @@ _REMEDIES = {"E-LICENCE": "填写“授权”列，或收资源时选好授权"}
 _BOARDS = {"pc": "电脑（旧电脑、小主机）", "rpi": "树莓派"}
 _ROLES = {"box": "书箱", "hub": "县中心"}
 _BUSES = {"usb": "USB", "mmc": "SD 卡槽", "sata": "SATA", "nvme": "NVMe"}
+_FILESYSTEMS = {"vfat": "FAT32", "exfat": "exFAT", "ntfs": "NTFS"}
 _MINUTE = 60
 
 
@@ -154,6 +156,10 @@ class HubWords(Words):
     def bus(self, bus: str) -> str:
         """Return where a card or disk is plugged in."""
         return self._t(_BUSES[bus]) if bus in _BUSES else bus.upper() or self._t("盘")
+
+    def filesystem(self, kind: str) -> str:
+        """Return what a filesystem is called on the disks that people buy."""
+        return _FILESYSTEMS.get(kind) or kind or self._t("看不懂的内容")
 
     def gigabytes(self, size_gb: int) -> str:
         """Return the size of a disk as it is sold."""

@@ -8,11 +8,17 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from card_disk import LAYOUT, MIB, attached, hurt, make_ext4, need_disks, run, write_card
+
+from appliance.disks.choose import LABEL
+from images.data_disk import make_data_disks
+from images.disk import DATA_DISK
+from images.write import Target
 
 SCRIPT = Path(__file__).parents[3] / "images/overlay/common/etc/initramfs-tools/scripts/local-bottom/shuxiang"
 CARD_DATA = LAYOUT[3][0] * MIB
@@ -116,6 +122,17 @@ def parted_disk(place: Path, label: str, size_mib: int = 300) -> Path:
     return place
 
 
+def made_disk(place: Path, label: str) -> Path:
+    """A disk as `image format` makes it of a used one."""
+    with place.open("wb") as file:
+        file.truncate(1100 * MIB)
+        file.seek(MIB)
+        file.write(os.urandom(8 * MIB))
+    (made,) = make_data_disks([Target(path=place)], lambda *_: None, lambda: datetime.now(UTC), label=label)
+    assert made.refusal is None
+    return place
+
+
 WRITE = "echo one > var/lib/shuxiang/config.toml; echo content > var/lib/shuxiang/blob; sync"
 READ = "cat var/lib/shuxiang/config.toml var/lib/shuxiang/blob"
 
@@ -167,7 +184,7 @@ def test_growing_that_was_cut_is_finished_by_the_next_start(board: Board, done: 
     assert told["grown"] == may_grow_mounted()
 
 
-@pytest.mark.parametrize("make", [plain_disk, parted_disk])
+@pytest.mark.parametrize("make", [plain_disk, parted_disk, made_disk])
 def test_a_labelled_disk_is_used_and_moves_to_another_board(board: Board, tmp_path: Path, make: Any) -> None:
     disk = make(tmp_path / "disk.img", board.label)
     told, _ = board.start(disk, then=WRITE)
@@ -176,6 +193,10 @@ def test_a_labelled_disk_is_used_and_moves_to_another_board(board: Board, tmp_pa
     write_card(board.card, tmp_path / "system")
     told, said = board.start(disk, then=READ)
     assert said == "one\ncontent\n" and not told["on_card"]
+
+
+def test_a_disk_is_made_with_the_label_that_is_looked_for() -> None:
+    assert DATA_DISK == LABEL
 
 
 def test_a_disk_that_was_used_is_missed_and_nothing_else_is_shown(board: Board, tmp_path: Path) -> None:
