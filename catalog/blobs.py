@@ -124,16 +124,19 @@ class BlobStore:
         return shutil.disk_usage(self.root).free
 
     def _checked(self, batch: list[Staged]) -> Iterator[ShuxiangError | None]:
-        if sum(item.blob.size_bytes >= LARGE_BYTES for item in batch) < 2:
+        large = [item for item in batch if item.blob.size_bytes >= LARGE_BYTES]
+        if len(large) < 2:
             yield from map(self._check, batch)
             return
-        with ThreadPoolExecutor(min(HASHERS, len(batch)), "hash") as hashers:
-            yield from hashers.map(self._check_and_flush, batch)
+        with ThreadPoolExecutor(min(HASHERS, len(large)), "hash") as hashers:
+            side_by_side = hashers.map(self._check_and_flush, large)
+            for item in batch:
+                yield next(side_by_side) if item.blob.size_bytes >= LARGE_BYTES else self._check(item)
 
     def _check_and_flush(self, item: Staged) -> ShuxiangError | None:
         error = self._check(item)
         if error is None:
-            # `_make_visible` flushes again, and finds nothing left to do.
+            # `_make_visible` flushes again, and finds nothing left to do. Of small files only that: they are many.
             durable.storage(lambda: durable.sync_file(item.path), item.path)
         return error
 

@@ -16,6 +16,8 @@ from typing import TypeVar
 from catalog.errors import StorageError
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+_SYNC_FILE_RANGE_WRITE = 2
 _T = TypeVar("_T")
 
 TEMPORARY_SUFFIX = ".part-"
@@ -52,6 +54,14 @@ def sync_file(path: Path) -> None:
 def sync_data(handle: int) -> None:
     """Make the data written so far through the open file `handle` durable (its length included)."""
     os.fdatasync(handle)
+
+
+def begin_sync(handle: int, offset: int, length: int) -> None:
+    """Let the disk begin to write these bytes of the open file `handle`, and do not wait.
+
+    Nothing is durable by it: a later flush has less to wait for, and is told of what failed (sync_file_range(2)).
+    """
+    _libc.sync_file_range(handle, offset, length, _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_directory(path: Path) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads.ahead import ahead
 from sync.roads.ranges import MendedFile, parts_of
+from sync.roads.readahead import ReadAhead
 from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, address_parts, staged_file
 from sync.roads.staging import StagedFile, Staging
 from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, open_regular, parts_of_blob
@@ -29,12 +31,24 @@ from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, open_regular, parts
 _DEAD_FILES_IN_A_ROW = 20
 # Reading a disk again costs no line: a cut may cost more of it than of a road that does.
 _CHECKPOINT_BYTES = 32 << 20
+# A batch costs the disk four flushes, however much is in it: a cut may cost half a second of reading.
+_BATCH_SECONDS = 0.5
 _COPY_BYTES = 4 << 20
+_READ_BYTES = 1 << 20
 _ROOT_BYTES = 1 << 20
-# Copies that wait for the door: of small ones so many, of large ones their blocks.
-_AHEAD = 256
-_Copied = int | tuple[TreeFile, ShuxiangError | None]
+# What is told of at once, and how much of it may wait for the door: threads that take turns for each file lose time.
+_TOLD_BYTES = 1 << 20
+_TOLD_FILES = 64
+_AHEAD = 128
 _BLOCK_DEVICES = Path("/sys/dev/block")
+
+
+@dataclass(slots=True)
+class _Copied:
+    """Bytes that came, and files that are through, each with what kept it from its end."""
+
+    count: int = 0
+    files: list[tuple[TreeFile, ShuxiangError | None]] = field(default_factory=list)
 
 
 class DirectoryRoad:
@@ -51,6 +65,7 @@ class DirectoryRoad:
         self._packs = StickPacks(self._root, self._gone)
         self._pack: tuple[Path, int] | None = None
         self._device = _device(self._root)
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a small file; see `Road.read`."""
@@ -74,36 +89,34 @@ class DirectoryRoad:
         """Copy `files` into staging; see `Road.fetch`."""
         missed: list[Missed] = []
         dead_in_a_row = 0
-        batches = Batches(done, time.monotonic)
+        batches = Batches(done, time.monotonic, least_seconds=_BATCH_SECONDS)
         placed = self._placed(files)
         # The disk is read while the door hashes and flushes what was read before.
         with ahead(lambda: self._copies(placed, staging), _AHEAD) as copies:
             for copied in copies:
-                if isinstance(copied, int):
-                    self.received_bytes += copied
-                    progress(copied)
-                    continue
-                file, error = copied
-                if (ended := self._governor.failure(lan=True)) is not None:
-                    batches.flush()
-                    raise ended
-                if error is None:
-                    batches.add(staged_file(file, staging))
-                    dead_in_a_row = 0
-                    continue
-                missed.append(Missed(file=file, error=error))
-                if not isinstance(error, RoadError):
-                    if error.exit_code in range(20, 30):
+                self.received_bytes += copied.count
+                progress(copied.count)
+                for file, error in copied.files:
+                    if (ended := self._governor.failure(lan=True)) is not None:
+                        batches.flush()
+                        raise ended
+                    if error is None:
+                        batches.add(staged_file(file, staging))
+                        dead_in_a_row = 0
+                        continue
+                    missed.append(Missed(file=file, error=error))
+                    if not isinstance(error, RoadError):
+                        if error.exit_code in range(20, 30):
+                            raise error
+                        continue
+                    dead_in_a_row += error.code != "E-ROAD-MISSING"
+                    # A stick that was pulled out fails for every file: no use in asking for the rest.
+                    if error.code == "E-PULLED" or self._gone():
+                        batches.flush()
+                        raise self._pulled() from error
+                    if dead_in_a_row >= _DEAD_FILES_IN_A_ROW:
+                        batches.flush()
                         raise error
-                    continue
-                dead_in_a_row += error.code != "E-ROAD-MISSING"
-                # A stick that was pulled out fails for every file: no use in asking for the rest.
-                if error.code == "E-PULLED" or self._gone():
-                    batches.flush()
-                    raise self._pulled() from error
-                if dead_in_a_row >= _DEAD_FILES_IN_A_ROW:
-                    batches.flush()
-                    raise error
         batches.flush()
         return missed
 
@@ -227,18 +240,33 @@ class DirectoryRoad:
     # -- copying ---------------------------------------------------------------------------------------------------
 
     def _copies(
-        self, placed: Iterable[tuple[TreeFile, list[Piece]]], staging: Staging
+        self, placed: Sequence[tuple[TreeFile, list[Piece]]], staging: Staging
     ) -> Generator[_Copied, None, None]:
-        """Copy each file into staging; yield the bytes that came, and each file with what kept it from its end."""
-        for file, pieces in placed:
-            try:
-                yield from self._copy(file, pieces, staging)
-            except ShuxiangError as error:
-                yield file, error
-            else:
-                yield file, None
+        """Copy each file into staging and tell of it; of what failed at once."""
+        copied = _Copied()
+        with ReadAhead(piece for _, pieces in placed for piece in pieces) as hints:
+            begins = 0
+            for file, pieces in placed:
+                hints.reached(begins)
+                error = None
+                try:
+                    for offset, count in self._copy(file, pieces, staging):
+                        hints.reached(begins + offset)
+                        copied.count += count
+                        if copied.count >= _TOLD_BYTES:
+                            yield copied
+                            copied = _Copied()
+                except ShuxiangError as refused:
+                    error = refused
+                copied.files.append((file, error))
+                begins += file.size_bytes
+                if error is not None or len(copied.files) >= _TOLD_FILES:
+                    yield copied
+                    copied = _Copied()
+        yield copied
 
-    def _copy(self, file: TreeFile, pieces: list[Piece], staging: Staging) -> Iterator[int]:
+    def _copy(self, file: TreeFile, pieces: list[Piece], staging: Staging) -> Iterator[tuple[int, int]]:
+        """Copy `file`; yield how far it is and how many bytes came, block by block."""
         with self._source(file, pieces) as source:
             try:
                 with staging.open(file, checkpoint_bytes=_CHECKPOINT_BYTES) as staged:
@@ -246,7 +274,7 @@ class DirectoryRoad:
                         self._governor.check(lan=True)
                         before = staged.offset
                         self._copy_block(source, staged, file)
-                        yield staged.offset - before
+                        yield staged.offset, staged.offset - before
             except OSError as error:
                 raise storage_error(error, staging.path(file.sha256)) from error
 
@@ -263,12 +291,12 @@ class DirectoryRoad:
                     return
             source.by_kernel = False
         try:
-            data = os.pread(handle, wanted, offset)
+            count = os.preadv(handle, [self._buffer[: min(wanted, _READ_BYTES)]], offset)
         except OSError as error:
             raise self._unreadable(file.path, error) from error
-        if not data:
+        if not count:
             raise RoadError("E-ROAD-SHORT", where=self._root / file.path)
-        staged.write(data)
+        staged.write(self._buffer[:count])
 
     def _read_part(self, source: _Source, file: TreeFile, part: ByteRange) -> bytes:
         data = b""

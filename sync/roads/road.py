@@ -102,9 +102,12 @@ class Road(Protocol):
 class Batches:
     """Collects finished files and hands them to `done` by number, size or age: the door is cheaper in batches."""
 
-    def __init__(self, done: Done, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, done: Done, clock: Callable[[], float], *, least_seconds: float = BATCH_LEAST_SECONDS
+    ) -> None:
         self._done = done
         self._clock = clock
+        self._least_seconds = least_seconds
         self._waiting: list[Staged] = []
         self._bytes = 0
         self._since = 0.0
@@ -126,7 +129,7 @@ class Batches:
             len(self._waiting) >= BATCH_MOST_FILES
             or self._bytes >= BATCH_MOST_BYTES
             or seconds >= BATCH_MOST_SECONDS
-            or (self._bytes >= BATCH_BYTES and seconds >= BATCH_LEAST_SECONDS)
+            or (self._bytes >= BATCH_BYTES and seconds >= self._least_seconds)
         ):
             self.flush()
 

@@ -28,6 +28,8 @@ from catalog.resource import is_sha256
 from sync.formats.release import TreeFile
 
 CHECKPOINT_BYTES = 1 << 20
+# Where checkpoints are further apart, the disk writes between them; each waits for the rest.
+_BEGIN_BYTES = 4 << 20
 LOCK_SECONDS = 15.0
 _OFFSET_DIGITS = 20
 SWARM_SUFFIX = ".swarm"
@@ -71,6 +73,7 @@ class StagedFile:
                 os.ftruncate(self._handle, self.offset)
             os.lseek(self._handle, self.offset, os.SEEK_SET)
             self._durable = min(self.offset, mark.offset) if mark else 0
+            self._begun = self.offset
             if after_cut:
                 # From here on the length counts again; this need not be durable, the old record is as true.
                 self._mark_handle = _open_mark(path)
@@ -97,12 +100,15 @@ class StagedFile:
         self.offset += count
         if self.offset - self._durable >= self._checkpoint_bytes:
             self.checkpoint()
+        elif self.offset - self._begun >= _BEGIN_BYTES:
+            durable.begin_sync(self._handle, self._begun, self.offset - self._begun)
+            self._begun = self.offset
 
     def restart(self) -> None:
         """Throw away what is here."""
         os.ftruncate(self._handle, 0)
         os.lseek(self._handle, 0, os.SEEK_SET)
-        self.offset = self._durable = 0
+        self.offset = self._durable = self._begun = 0
         if self._mark_handle is not None or _mark(self.path).exists():
             self._record(0)
 
@@ -111,13 +117,15 @@ class StagedFile:
         if self.offset > self._durable:
             durable.sync_data(self._handle)
             self._record(self.offset)
-            self._durable = self.offset
+            self._durable = self._begun = self.offset
 
     def close(self) -> None:
         """Close; an unfinished file keeps what it has, a finished large one is ready for the door."""
         try:
             if self.offset < self.size_bytes or self._mark_handle is not None:
                 self.checkpoint()
+            elif self._begun:
+                durable.begin_sync(self._handle, self._begun, self.offset - self._begun)
         finally:
             os.close(self._handle)
             if self._mark_handle is not None:
@@ -175,6 +183,8 @@ class Staging:
 
     def complete(self, file: TreeFile) -> bool:
         """Return whether an earlier run left all bytes of `file` here; wrong ones are cut back or dropped."""
+        if file.size_bytes and not self.written_bytes(file):
+            return False
         path = self.path(file.sha256)
         try:
             length = path.stat().st_size
@@ -219,8 +229,9 @@ class Staging:
 
     def written_bytes(self, file: TreeFile) -> int:
         """Return how long the file at the place of `file` is, which may be more than it should."""
+        # Asked of each of many files, most of which are not here: a `Path` costs more than the answer.
         try:
-            return self.path(file.sha256).stat().st_size
+            return os.stat(f"{self.directory}/{file.sha256}").st_size  # noqa: PTH116
         except FileNotFoundError:
             return 0
 
@@ -256,10 +267,12 @@ class Staging:
         What the swarm shares on is the same file under another name: that stays as long as it is shared.
         """
         for sha256 in sha256s:
-            _mark(self.path(sha256)).unlink(missing_ok=True)
-            collected = self.path(sha256 + SWARM_SUFFIX)
-            if collected.exists() and collected.stat().st_nlink == 1:
-                collected.unlink()
+            place = f"{self.directory}/{sha256}"
+            with suppress(FileNotFoundError):
+                os.unlink(place + _OFFSET_SUFFIX)  # noqa: PTH108
+            with suppress(FileNotFoundError):
+                if os.stat(place + SWARM_SUFFIX).st_nlink == 1:  # noqa: PTH116
+                    os.unlink(place + SWARM_SUFFIX)  # noqa: PTH108
 
     def prune(self, is_wanted: Callable[[str], bool]) -> int:
         """Remove what nobody wants any more and what programs left over; return the bytes freed."""
@@ -359,10 +372,10 @@ def _write_mark(handle: int, offset: int, boot: str) -> None:
 def _read_mark(path: Path) -> _Mark | None:
     """Return the record of `path`; one that a cut spoilt says that nothing is certain."""
     try:
-        text = _mark(path).read_text(errors="replace")
+        with open(f"{path}{_OFFSET_SUFFIX}", errors="replace") as stream:  # noqa: PTH123
+            words = stream.read().split()
     except FileNotFoundError:
         return None
-    words = text.split()
     if len(words) != 2 or len(words[0]) != _OFFSET_DIGITS or not words[0].isdigit():
         return _Mark(0, _NO_BOOT)
     return _Mark(int(words[0]), words[1])

@@ -60,6 +60,18 @@ def test_large_files_side_by_side_are_judged_one_by_one(store: Store) -> None:
     assert not list(store.blobs.staging.iterdir())
 
 
+def test_small_files_among_large_ones_are_judged_in_their_order(store: Store) -> None:
+    sizes = [1, LARGE_BYTES, 70_000, LARGE_BYTES + 1, 0, LARGE_BYTES + 2, 5]
+    items = [staged(store, os.urandom(size)) for size in sizes]
+    small = staged(store, b"wrong", name=sha256(b"right"))
+    large = staged(store, os.urandom(LARGE_BYTES), size_bytes=LARGE_BYTES + 3)
+    refused = store.blobs.admit([items[0], small, *items[1:4], large, *items[4:]])
+    assert [(one.staged, one.error.code) for one in refused] == [(small, "E-HASH"), (large, "E-SIZE")]
+    with store.library.reading() as reader:
+        assert all(reader.has(item.blob.sha256) for item in items)
+    assert all(store.blobs.verify(item.blob) for item in items)
+
+
 def test_a_name_without_a_row_is_taken_over(store: Store) -> None:
     """A cut between the name and the row leaves a file that no reader knows; the blob comes again."""
     item = staged(store, b"data")
