@@ -38,6 +38,19 @@ class Disk:
         clusters = -(-size_bytes // self.cluster_bytes)
         return clusters * self.cluster_bytes + _ENTRY_BYTES
 
+    def begin(self) -> None:
+        """Let the device begin to write what a filesystem in user space left in its cache, and do not wait."""
+        device = self._device()
+        if device is None:
+            return
+        with suppress(OSError):
+            # Only root may ask; a filesystem of the kernel is asked file by file.
+            handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                durable.begin_sync(handle, 0, 0)
+            finally:
+                os.close(handle)
+
     def settle(self, last: Path | None) -> None:
         """Put on the disk what was written; `last` is the file that was written last."""
         durable.sync_filesystem(self.directory)

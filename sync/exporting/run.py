@@ -31,9 +31,10 @@ from sync.exporting.ground import (
 from sync.exporting.inventory import Inventory, Sweep
 from sync.exporting.proof import Proof
 from sync.exporting.stock import Item, Stock
-from sync.exporting.units import MOST_FILE_BYTES, Unit, source_is_whole, units_of
+from sync.exporting.units import BEGIN_BYTES, MOST_FILE_BYTES, Tell, Unit, source_is_whole, units_of
 from sync.formats.stickpack import SMALL_BYTES
-from sync.roads.stick import read_bounded
+from sync.roads.readahead import ReadAhead
+from sync.roads.stick import Piece, read_bounded
 from sync.trust.heads import prune
 
 _MARKER_TEXT = "书箱正在写入；若长时间停留，说明上次被中断，请再导出一次。\r\nAn export is under way, or was cut off: export again.\r\n"
@@ -224,9 +225,19 @@ class Export:
 
     def _write(self, disk: Disk, units: Sequence[Unit], proof: Proof) -> None:
         meter = _Meter(self._progress, units)
+        begun = 0
+
+        def tell(count: int) -> None:
+            nonlocal begun
+            begun += count
+            if begun >= BEGIN_BYTES:
+                disk.begin()
+                begun = 0
+            meter.tell(count)
+
         for stretch in _stretches(units, self._stretch_bytes):
             for unit in stretch:
-                self._written_bytes += unit.write(self._root, meter.tell)
+                self._written_bytes += unit.write(self._root, tell)
                 meter.done += len(unit.items)
             self._read_back(disk, stretch, meter)
             if (changed := proof.look(sum(unit.size_bytes for unit in stretch))) is not None:
@@ -236,24 +247,36 @@ class Export:
 
     def _read_back(self, disk: Disk, stretch: Sequence[Unit], meter: _Meter) -> None:
         """Compare what the disk gives back; a unit that is wrong is written once more, then refused."""
-        paths = [self._root / path for unit in stretch for path, _ in unit.paths]
+        pieces = [Piece(self._root / path, 0, length) for unit in stretch for path, length in unit.paths]
+        paths = [piece.path for piece in pieces]
         disk.settle(paths[-1])
         disk.forget(paths)
-        for unit in stretch:
-            if self._is_wrong(unit, meter) is None:
-                continue
-            unit.remove(self._root)
-            self._written_bytes += unit.write(self._root, lambda _: None)
-            own = [self._root / path for path, _ in unit.paths]
-            disk.settle(own[-1])
-            disk.forget(own)
-            if (item := self._is_wrong(unit, meter)) is not None:
-                unit.remove(self._root)
-                raise self._refusal(item, own[0])
+        position = 0
+        with ReadAhead(pieces) as hints:
 
-    def _is_wrong(self, unit: Unit, meter: _Meter) -> Item | None:
+            def tell(count: int) -> None:
+                nonlocal position
+                position += count
+                hints.reached(position)
+                meter.tell(count)
+
+            for unit in stretch:
+                hints.reached(position)
+                if self._is_wrong(unit, tell) is None:
+                    continue
+                unit.remove(self._root)
+                self._written_bytes += unit.write(self._root, lambda _: None)
+                own = [self._root / path for path, _ in unit.paths]
+                disk.settle(own[-1])
+                # Also what was read ahead of the rest: this may have been written over it.
+                disk.forget([path for path in paths if path.exists()])
+                if (item := self._is_wrong(unit, meter.tell)) is not None:
+                    unit.remove(self._root)
+                    raise self._refusal(item, own[0])
+
+    def _is_wrong(self, unit: Unit, tell: Tell) -> Item | None:
         try:
-            return unit.wrong(self._root, meter.tell)
+            return unit.wrong(self._root, tell)
         except FileNotFoundError:
             # What it was told it forgot: also a way of being a fake.
             return unit.items[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from catalog.blobs import Blob
-from catalog.durable import storage_error
+from catalog.durable import begin_sync, storage_error
 from catalog.errors import StorageError
 from sync import tree
 from sync.exporting.stock import Item
@@ -21,6 +21,8 @@ from sync.formats import stickpack
 from sync.formats.stickpack import SMALL_BYTES
 
 BLOCK_BYTES = 1 << 20
+# The disk writes while we read: what is left to write in the end is little.
+BEGIN_BYTES = 8 << 20
 MOST_FILE_BYTES = (4 << 30) - BLOCK_BYTES
 """FAT32 has no longer files than 4 GiB - 1 (whatever the disk is now, its content may be copied to one)."""
 
@@ -188,11 +190,17 @@ def _write(
             os.ftruncate(target, offset)
         os.lseek(target, offset, os.SEEK_SET)
         tell(offset)
+        begun = offset
         with os.fdopen(os.dup(target), "wb", buffering=BLOCK_BYTES) as stream:
             for block in blocks(offset):
                 stream.write(block)
                 written += len(block)
                 tell(len(block))
+                if offset + written - begun >= BEGIN_BYTES:
+                    begin_sync(target, begun, offset + written - begun)
+                    begun = offset + written
+        if begun > offset:
+            begin_sync(target, begun, offset + written - begun)
     finally:
         os.close(target)
     return written
