@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import state
 from appliance.config import CONFIG_NAME, HubConfig, write_config
@@ -16,7 +16,6 @@ from catalog.blobs import BlobStore, SpaceReserve
 from catalog.clock import Clock, system_clock
 from catalog.collect import collect_unused
 from catalog.errors import ConfigError, ContentError
-from catalog.ingest.session import IngestSession
 from catalog.library import Library
 from catalog.local import Local
 from catalog.manifest import Bundle, is_bundle_id
@@ -28,6 +27,9 @@ from sync.trust.identity import HubIdentity, fingerprint_of, initialise, made_be
 from sync.trust.keys import load_keys
 from sync.trust.signing import renew, signing_time
 from webui.hub.accounts import FIRST_USER, new_password, set_password
+
+if TYPE_CHECKING:
+    from catalog.ingest.session import IngestSession
 
 DIRECTORIES = ("keys", "blobs", "staging", "public", "recovery", "uploads")
 MAIN = "main"
@@ -167,6 +169,9 @@ class Hub:
         dry_run: bool = False,
     ) -> Iterator[IngestSession]:
         """Hold the hub for one batch and give its session."""
+        # Whoever writes a stick has no use for what reads lists and pictures: a third of a second.
+        from catalog.ingest.session import IngestSession
+
         with state.locked(self.directory, "ingest") as hold:
             if not dry_run:
                 self.need_bundle(bundle)

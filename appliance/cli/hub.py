@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,11 @@ from appliance.cli.preseed import preseed_schools
 from appliance.cli.seed import seed_hub
 from appliance.hub import MAIN, Hub
 from catalog.curriculum import LICENCES
-from catalog.ingest.findings import Finding
-from catalog.ingest.session import IngestResult, Scan
 from webui.hub.accounts import FIRST_USER
+
+if TYPE_CHECKING:
+    from catalog.ingest.findings import Finding
+    from catalog.ingest.session import IngestResult, Scan
 
 
 @click.group()
@@ -84,6 +86,7 @@ def ingest(
 ) -> None:
     """Take content from a folder with a list, a folder alone, an archive, or a .jsonl file."""
     from catalog.ingest.rejected import write_rejected
+    from catalog.ingest.session import Scan
 
     progress = call.progress()
     with Hub.open(call.state) as opened:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 
-import segno
-
 from catalog.clock import CHINA
 
 _STYLE = """
@@ -30,6 +28,9 @@ def groups(fingerprint: str) -> str:
 
 def render_sheet(*, name: str, fingerprint: str, passphrase: str, now: datetime) -> str:
     """Return the sheet of the hub `name` as an HTML page; its QR code holds the fingerprint."""
+    # Only for a hub that is made: commands that sign, or write a stick, start sooner without it.
+    import segno
+
     # Capitals let the code use its alphanumeric mode, which is smaller and easier for an old camera.
     code = segno.make(fingerprint.upper(), error="m").svg_inline(scale=4, border=2)
     words = groups(fingerprint).split()
