@@ -20,6 +20,7 @@ from catalog.clock import is_plausible
 from catalog.errors import ShuxiangError
 from catalog.local import Local
 from catalog.message import Message
+from catalog.wireless_messages import WIRELESS
 
 ERROR, WARNING, FINE = "error", "warning", "ok"
 LOW_SHARE = 0.05
@@ -31,7 +32,7 @@ LIBTORRENT_LEAST = [2, 1]
 HUB_TOOLS, BOX_TOOLS = ("rsync", "ffmpeg", "ffprobe", "pdftoppm"), ("rsync",)
 HUB_SAVERS, BOX_SAVERS = ("xdelta3", "bsdiff"), ("xdelta3",)
 
-WORDS: dict[str, Message] = {
+WORDS: dict[str, Message] = WIRELESS | {
     "D-STATE": Message(4, "状态目录打不开", "the state does not open", "看后面的说明", "see what follows"),
     "D-TOOL": Message(
         4, "缺少程序", "a program is missing", "运行 apt-get install 安装", "apt-get install it"
@@ -127,10 +128,14 @@ class Ailment:
     code: str
     level: str
     found: str = ""
+    where: str = ""
+    expected: str = ""
 
     def line(self, language: str) -> str:
         """Return the finding as one line."""
-        return WORDS[self.code].line(self.code, language, found=self.found)
+        return WORDS[self.code].line(
+            self.code, language, where=self.where, expected=self.expected, found=self.found
+        )
 
     def hint(self, language: str) -> str:
         """Return what to do."""
@@ -156,7 +161,7 @@ def examine(state: Path, language: str) -> list[Ailment]:
                     found += check(box)
     except ShuxiangError as error:
         found.append(Ailment(code="D-STATE", level=ERROR, found=error.line(language)))
-    found += [*_rsync(), *_libtorrent()]
+    found += [*_wireless(), *_rsync(), *_libtorrent()]
     return sorted(found, key=lambda item: item.level != ERROR) or [Ailment(code="D-FINE", level=FINE)]
 
 
@@ -164,6 +169,17 @@ def _tools(names: tuple[str, ...], level: str) -> Iterator[Ailment]:
     for name in names:
         if shutil.which(name) is None:
             yield Ailment(code="D-TOOL", level=level, found=name)
+
+
+def _wireless() -> Iterator[Ailment]:
+    from appliance.plugging.notes import run_directory
+    from appliance.wireless.note import read_note
+
+    note = read_note(run_directory())
+    if note is not None and note.code:
+        yield Ailment(
+            code=note.code, level=WARNING, where=note.ssid, expected=note.expected, found=note.found
+        )
 
 
 def _rsync() -> Iterator[Ailment]:

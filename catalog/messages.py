@@ -2,7 +2,8 @@
 
 Exit status: 2 usage, 3 config, 4 doctor, 10-19 content refused, 20-29 storage, 30-39 road (try later). Findings of an
 ingest have exit status 0 and stand in `catalog.finding_messages`; what is said of sticks in `catalog.stick_messages`,
-of `shuxiang.toml` in `catalog.preseed_messages`, of cards in `catalog.card_messages`, of data disks in `catalog.disk_messages`, of building images in `catalog.image_messages`.
+of `shuxiang.toml` in `catalog.preseed_messages`, of cards in `catalog.card_messages`, of data disks in `catalog.disk_messages`, of Wi-Fi in
+`catalog.wireless_messages`, of building images in `catalog.image_messages`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from catalog.image_messages import IMAGES
 from catalog.message import Message
 from catalog.preseed_messages import PRESEED
 from catalog.stick_messages import STICKS
+from catalog.wireless_messages import WIRELESS
 
 __all__ = ["MESSAGES", "Message"]
 
@@ -23,6 +25,7 @@ MESSAGES: dict[str, Message] = FINDINGS | {
     **IMAGES,
     **STICKS,
     **PRESEED,
+    **WIRELESS,
     "E-USAGE": Message(2, "命令写法不对", "wrong usage", "请看 --help", "see --help"),
     "E-STATE-EXISTS": Message(
         3,

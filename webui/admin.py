@@ -147,6 +147,7 @@ def _home(house: House, visit: Visit, guard: Guard) -> Response:
         account=session["account"],
         done=request.args.get("done", ""),
         token=guard.token(),
+        faults=settings.faults(visit.language),
         work=house.operations.work(),
         last_at=_moment(last.at, words.day(last.at.astimezone(CHINA).date())) if last else "",
         last=last,

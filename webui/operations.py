@@ -125,6 +125,10 @@ class Operations(Protocol):
         """Return what the last run planned to fetch, as `box sync --dry-run --json` prints it; None before the first."""
 
 
+def _no_faults(language: str) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxSettings:
     """What the pages are told when they start.
@@ -132,7 +136,7 @@ class BoxSettings:
     `secret` keys the form tokens and the login session; `clock` returns the display time in the school's own
     zone, aware; `clock_mark` names the clock that it follows (`trusted`, `display` or `untrusted`). `reach` says under
     which names and addresses others find this box now; `sticks` returns those that are plugged in, the last one first,
-    at once: every page asks.
+    at once: every page asks. `faults` returns, in a language, a line for each thing that is wrong with the machine.
     """
 
     box_id: str
@@ -145,3 +149,4 @@ class BoxSettings:
     blobs: Path
     reach: Callable[[], Reach] = Reach
     sticks: Callable[[], tuple[Stick, ...]] = tuple
+    faults: Callable[[str], tuple[str, ...]] = field(default=_no_faults)

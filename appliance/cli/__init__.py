@@ -25,6 +25,7 @@ _COMMANDS = {
     "firstboot": "appliance.cli.preseed:firstboot",
     "data-disk": "appliance.cli.disk:data_disk",
     "dhcp": "appliance.cli.leases:dhcp",
+    "wireless": "appliance.cli.wireless:wireless",
     "plugged": "appliance.cli.plugging:plugged",
     "unplugged": "appliance.cli.plugging:unplugged",
     "discover": "appliance.cli.network:discover",

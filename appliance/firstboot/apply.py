@@ -80,7 +80,7 @@ def _tell(card: Card, state: Path, outcome: Outcome) -> Outcome:
         except ShuxiangError as error:
             failure = failure or error
     try:
-        card.write_result(outcome.result.text())
+        card.write_result(outcome.result.text(), may_stand_below=outcome.unchanged)
     except ShuxiangError as error:
         failure = failure or error
     return replace(outcome, failure=failure)

@@ -65,10 +65,15 @@ class Card:
                 durable.storage(lambda: durable.overwrite(self.path, begin, new), self.path)  # noqa: B023
         return True
 
-    def write_result(self, text: str) -> None:
-        """Write `shuxiang-result.txt` for Notepad: UTF-8 with its mark, Windows' line ends. Does nothing where it says so already."""
-        data = codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode()
-        if self.beside(RESULT_NAME) != data:
+    def write_result(self, text: str, *, may_stand_below: bool = False) -> None:
+        """Write `shuxiang-result.txt` for Notepad: UTF-8 with its mark, Windows' line ends. Does nothing where it says so already.
+
+        `may_stand_below`: also below what was told since, as of the wireless network.
+        """
+        lines = text.replace("\n", "\r\n").encode()
+        data = codecs.BOM_UTF8 + lines
+        stored = self.beside(RESULT_NAME)
+        if stored != data and not (may_stand_below and stored is not None and stored.endswith(lines)):
             path = self.directory / RESULT_NAME
             durable.storage(lambda: durable.write_in_place(path, data), path)
 

@@ -45,6 +45,14 @@ class SystemFile:
     mode: int = 0o644
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wifi:
+    """The wireless network that was asked for last; `secured`: with a password."""
+
+    ssid: str
+    secured: bool
+
+
 class System:
     """The root directory of the system that is set up."""
 
@@ -63,6 +71,12 @@ class System:
         """Return whether the password of this wireless network is here."""
         stamp = self.stamp().get("settings")
         return isinstance(stamp, dict) and stamp.get("wifi.ssid") == ssid and self._stored_psk() is not None
+
+    def wifi(self) -> Wifi | None:
+        """Return the wireless network that this system joins; None where none was asked for."""
+        said, psk = self.stamp().get("settings"), self._stored_psk()
+        ssid = said.get("wifi.ssid") if isinstance(said, dict) else None
+        return Wifi(ssid=ssid, secured=psk != "") if isinstance(ssid, str) and psk is not None else None
 
     def _stored_psk(self) -> str | None:
         try:

@@ -32,6 +32,7 @@ OURS = (
     "usr/lib/systemd/system/shuxiang-disk.service", "usr/lib/systemd/system/shuxiang-disk-page.service",
     "usr/lib/systemd/system/shuxiang-hostname.service", "usr/lib/systemd/system/shuxiang-dhcp.service",
     "usr/lib/systemd/system/shuxiang-preload.service",
+    "usr/lib/systemd/system/shuxiang-wireless.service", "usr/lib/systemd/system/shuxiang-wireless.timer",
     "usr/lib/systemd/system/shuxiang-writer.service", "usr/lib/systemd/system/shuxiang-writer.socket",
     "usr/lib/systemd/system/shuxiang-stick@.service", "usr/lib/udev/rules.d/85-shuxiang-stick.rules",
     "usr/lib/sysusers.d/shuxiang.conf", "usr/lib/tmpfiles.d/shuxiang.conf", "usr/share/doc/shuxiang/",

@@ -155,7 +155,7 @@ def test_a_hub_runs_its_daemon_and_seeds_under_the_same_unit(machine: Machine, p
 
 def test_the_units_are_well_formed_and_closed(machine: Machine, package: Unpacked) -> None:
     install(machine, package.path)
-    for name in ("shuxiang.service", "shuxiang-firstboot.service"):
+    for name in ("shuxiang.service", "shuxiang-firstboot.service", "shuxiang-wireless.service"):
         unit = f"/usr/lib/systemd/system/{name}"
         checked = machine.run("systemd-analyze", "verify", unit)
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from school import PASSWORD, logged_in, token_of
+from school import PASSWORD, logged_in, token_of, village_school
+from werkzeug.test import Client
 
 from catalog.scope import Scope
-from webui.accounts import LoginGate, has_password, is_right_password, make_password
+from webui.accounts import LoginGate, has_password, is_right_password, make_password, set_password
+from webui.app import create_box_app
 
 
 def test_nothing_without_login(served: Any) -> None:
@@ -77,6 +81,25 @@ def test_what_became_of_the_card_is_shown(fresh: Any) -> None:
     page = client.get("/admin/").get_data(as_text=True)
     assert "卡上的设置" in page and "第 3 行 &lt;b&gt;" in page and "10:00" in page
     assert "result: refused" in client.get("/admin/?lang=en").get_data(as_text=True)
+
+
+def test_what_is_wrong_with_the_machine_stands_on_top(tmp_path: Path) -> None:
+    school = village_school(tmp_path / "school", grades=("g3",))
+    set_password(school.local, "teacher", PASSWORD)
+    found = ["E-WIFI-PASSWORD: 无线网络的密码不对（<b>）"]
+    settings = school.settings(8081, faults=lambda language: tuple(f"{language} {line}" for line in found))
+    app = create_box_app(
+        school.library, school.finder, school.store.blobs, school.local, school.operations, settings
+    )
+    client = logged_in(SimpleNamespace(client=lambda: Client(app)))
+    page = client.get("/admin/").get_data(as_text=True)
+    assert "zh-CN E-WIFI-PASSWORD: 无线网络的密码不对（&lt;b&gt;）" in page
+    assert page.index("E-WIFI") < page.index("立即同步")
+    assert "en E-WIFI-PASSWORD" in client.get("/admin/?lang=en").get_data(as_text=True)
+    found.clear()
+    assert "E-WIFI" not in client.get("/admin/").get_data(as_text=True)
+    app.close()
+    school.close()
 
 
 def test_wrong_passwords_are_refused_and_then_not_even_tried(fresh: Any) -> None:
