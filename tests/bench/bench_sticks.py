@@ -3,14 +3,18 @@
 Run: `python tests/bench/bench_sticks.py [--megabytes 300] [--rounds 2] [--kinds vfat,exfat,ext4]`. A third of the bytes are
 two films, a third files of 5 MB, a third files of 20 to 120 kB. The raw copy of an export is `cp -r`, flush, caches
 dropped, and reading all of it back; that of an import is `cp -r` from the stick with its caches dropped, and a flush of
-what it wrote. Ours are whole commands, `hub export` and `box sync --from` of a box that knows the catalogue, the start of
-Python (a second) in them; `in_the_run` is without it. Each round is on a new filesystem on a loop device; figures are the
-best of the rounds. Prints one JSON object.
+the disk that it wrote to. Ours are whole commands, `hub export` and `box sync --from` of a box that knows the catalogue,
+the start of Python (a second) in them; `import_in_the_run` is without it. `check` is one pass of SHA-256 over the same
+bytes in memory: ours has it in it, and who copies and then checks pays it, so `…_to_checked` compares with both. Every
+round has a new filesystem for the stick and an ext4 of its own for the box's disk, on loop devices: what others write
+on the machine's disk is in no flush of either. Figures are the best of the rounds; `cpu` are the seconds of processor of
+a command and what it started (programs that serve a filesystem in user space are not in it). Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -18,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ from sync.exporting.disk import Disk
 
 MB = 1_000_000
 LARGE_BYTES = 5 * MB
+SPARE_BYTES = 200 * MB
 
 
 def write_content(county: County, folder: Path, total_bytes: int) -> int:
@@ -51,11 +56,13 @@ def write_content(county: County, folder: Path, total_bytes: int) -> int:
     return len(sizes)
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Return how long `action` takes."""
+def timed(found: dict[str, float], way: str, action: Callable[[], object]) -> None:
+    """Note how long `action` takes, and how much of the processor."""
+    before = sum(os.times()[:4])
     began = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    found[way] = time.perf_counter() - began
+    found[f"{way}_cpu"] = sum(os.times()[:4]) - before
 
 
 def files_below(root: Path) -> list[Path]:
@@ -70,16 +77,21 @@ def raw_export(folder: Path, root: Path) -> None:
     copies = files_below(root / "raw")
     disk.settle(copies[-1])
     disk.forget(copies)
-    buffer = bytearray(1 << 20)
-    for path in copies:
+    read(copies, lambda _: None)
+
+
+def read(paths: Iterable[Path], use: Callable[[memoryview], None]) -> None:
+    """Read files from beginning to end."""
+    buffer = memoryview(bytearray(1 << 20))
+    for path in paths:
         with path.open("rb", buffering=0) as stream:
-            while stream.readinto(buffer):
-                pass
+            while count := stream.readinto(buffer):
+                use(buffer[:count])
 
 
 def raw_import(root: Path, target: Path) -> None:
     """Copy from the stick and flush."""
-    subprocess.run(["cp", "-r", root, target], check=True)
+    subprocess.run(["cp", "-r", root / "raw", target], check=True)
     sync_filesystem(target)
 
 
@@ -88,30 +100,29 @@ def run(words: list[str]) -> Any:
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(kind: str, county: County, folder: Path, work: Path, size_bytes: int) -> dict[str, float]:
+def measure(kind: str, county: County, folder: Path, size_bytes: int) -> dict[str, float]:
     """Return the seconds of one round of each way."""
-    found = {}
-    with stick(kind, size_bytes) as root:
-        found["raw_export"] = seconds(lambda: raw_export(folder, root))
+    found: dict[str, float] = {}
+    with stick(kind, size_bytes) as root, stick("ext4", size_bytes) as disk:
+        timed(found, "raw_export", lambda: raw_export(folder, root))
         Disk(root).forget(files_below(root))
-        found["raw_import"] = seconds(lambda: raw_import(root / "raw", work / "raw"))
-    subprocess.run(["rm", "-rf", work / "raw"], check=True)
-    with stick(kind, size_bytes) as root:
+        timed(found, "raw_import", lambda: raw_import(root, disk / "raw"))
+        timed(found, "check", lambda: read(files_below(disk / "raw"), hashlib.sha256().update))
+    with stick(kind, size_bytes) as root, stick("ext4", size_bytes) as disk:
         export = command(county.state, "hub", "export", root / "s")
-        found["export"] = seconds(lambda: run(export))
+        timed(found, "export", lambda: run(export))
         # Nothing to do: what a second run into the same stick costs.
-        found["export_again"] = seconds(lambda: run(export))
-        box = work / "box"
+        timed(found, "export_again", lambda: run(export))
+        box = disk / "box"
         init = ["init", "--hub", root, "--fingerprint", county.identity.fingerprint, "--subscribe", "none"]
         run(command(box, "box", *init))
         sync = command(box, "box", "sync", "--from", root / "s")
-        found["catalogue"] = seconds(lambda: run(sync))
+        timed(found, "catalogue", lambda: run(sync))
         run(command(box, "box", "subscribe", "--all"))
         Disk(root).forget(files_below(root))
         done: list[dict[str, Any]] = []
-        found["import"] = seconds(lambda: done.append(run(sync)))
+        timed(found, "import", lambda: done.append(run(sync)))
         found["import_in_the_run"] = done[0]["seconds"]
-    subprocess.run(["rm", "-rf", box], check=True)
     return found
 
 
@@ -133,10 +144,13 @@ def main() -> None:
             (county.state / "config.toml").write_text('role = "hub"\nname = "county"\n')
             found["files"] = write_content(county, folder, total)
         for kind in options.kinds.split(","):
-            rounds = [measure(kind, county, folder, work, total * 3 // 2) for _ in range(options.rounds)]
+            rounds = [
+                measure(kind, county, folder, total * 3 // 2 + SPARE_BYTES) for _ in range(options.rounds)
+            ]
             best = {way: round(min(one[way] for one in rounds), 2) for way in rounds[0]}
-            best["export_to_raw"] = round(best["raw_export"] / best["export"], 2)
-            best["import_to_raw"] = round(best["raw_import"] / best["import"], 2)
+            for way in ("export", "import"):
+                best[f"{way}_to_raw"] = round(best[f"raw_{way}"] / best[way], 2)
+                best[f"{way}_to_checked"] = round((best[f"raw_{way}"] + best["check"]) / best[way], 2)
             found[kind] = best
     print(json.dumps(found, indent=1))
 
