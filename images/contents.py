@@ -25,6 +25,7 @@ _TABLES = frozenset(("gpt", "dos", "mac", "sun", "sgi", "bsd"))
 _PROTECTIVE = "PMBR"
 _LOOKED_AT_BYTES = 4096
 _STATE, _CONFIG = "state", "config.toml"
+_CONFIG_BYTES = 64 << 10
 _EMPTY_NAMES = frozenset(("lost+found", _STATE))
 
 
@@ -141,8 +142,12 @@ def _is_bare(tree: Tree) -> bool:
 
 def _owner(tree: Tree) -> str:
     """Return the name of the machine whose state it is; a disk that nobody could read any more has none."""
+    place = f"/{_STATE}/{_CONFIG}"
     try:
-        name = tomllib.loads(tree.text(f"/{_STATE}/{_CONFIG}") or "").get("name", "")
+        entry = tree.entry(place)
+        if entry is None or entry.is_link or entry.size_bytes > _CONFIG_BYTES:
+            return ""
+        name = tomllib.loads(tree.text(place) or "").get("name", "")
     except (ConfigError, ValueError):
         return ""
     return name if isinstance(name, str) else ""

@@ -357,6 +357,8 @@ _ENGLISH = {
     "空的数据盘": "an empty data disk",
     "“%(name)s”": " “%(name)s”",
     "，共 %(size)s": ", %(size)s",
+    "正在写的有 %(n)s 个。": "%(n)s are being written.",
+    "看刚才做的": "See what was made",
     "正在制盘": "Making data disks",
     "，已用 %(size)s": ", %(size)s used",
     "看不懂的内容": "something unknown",
