@@ -176,7 +176,13 @@ class BlobStore:
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of the file at `path`, read in bounded memory."""
     with path.open("rb", buffering=0) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        # The buffer of `file_digest` is too much for the many small files, and too little for large ones side by side.
+        size_bytes = os.fstat(stream.fileno()).st_size
+        buffer = memoryview(bytearray(max(1, min(size_bytes, READ_BYTES))))
+        digest = hashlib.sha256()
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+        return digest.hexdigest()
 
 
 class SpaceReserve:

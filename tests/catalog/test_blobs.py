@@ -10,7 +10,7 @@ import pytest
 from builders import Store, file_of, resource, sha256
 from small_disk import small_disk
 
-from catalog.blobs import LARGE_BYTES, Blob, SpaceReserve, Staged
+from catalog.blobs import LARGE_BYTES, READ_BYTES, Blob, SpaceReserve, Staged, hash_file
 from catalog.errors import StorageError
 
 
@@ -70,6 +70,13 @@ def test_small_files_among_large_ones_are_judged_in_their_order(store: Store) ->
     with store.library.reading() as reader:
         assert all(reader.has(item.blob.sha256) for item in items)
     assert all(store.blobs.verify(item.blob) for item in items)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 70_000, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES + 7])
+def test_a_file_of_any_length_has_its_hash(tmp_path: Path, size_bytes: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data := os.urandom(size_bytes))
+    assert hash_file(path) == sha256(data)
 
 
 def test_a_name_without_a_row_is_taken_over(store: Store) -> None:
