@@ -330,7 +330,7 @@ _ENGLISH = {
     "给哪个学校": "For which school",
     "还没有写过卡。": "No card was written yet.",
     "还没有镜像。": "There is no image yet.",
-    "这一步还要 %(time)s": "%(time)s left of this step",
+    "这一步还要%(time)s": "%(time)s left of this step",
     "都拔下来了，清掉这些": "All taken out: clear these",
     "镜像": "Image",
     # data disks
