@@ -23,21 +23,22 @@ MOST_NAMES = 5
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ASK_SECONDS = 30
 _FIELDS = "GENERAL.DEVICE,GENERAL.TYPE,GENERAL.STATE,GENERAL.CONNECTION,IP4.ADDRESS,IP6.ADDRESS"
-_NUMBER = re.compile(r"\((\d+)\)")
 _NOT_UP = "Connection activation failed:"
-# What nmcli says where a device failed while a connection was brought up; some versions put the number before it.
+# What nmcli says where a device failed while a connection was brought up (some versions put the number before it): the
+# number, and the name that NetworkManager's log has for it.
 _REASONS = {
-    "IP configuration could not be reserved": 5,
-    "Secrets were required, but not provided": NO_SECRETS,
-    "802.1X supplicant disconnected": 8,
-    "802.1X supplicant configuration failed": 9,
-    "802.1X supplicant failed": 10,
-    "802.1X supplicant took too long to authenticate": 11,
-    "DHCP client failed to start": 15,
-    "DHCP client error": 16,
-    "DHCP client failed": 17,
-    "The Wi-Fi network could not be found": NOT_FOUND,
+    "IP configuration could not be reserved": (5, "ip-config-unavailable"),
+    "Secrets were required, but not provided": (NO_SECRETS, "no-secrets"),
+    "802.1X supplicant disconnected": (8, "supplicant-disconnect"),
+    "802.1X supplicant configuration failed": (9, "supplicant-config-failed"),
+    "802.1X supplicant failed": (10, "supplicant-failed"),
+    "802.1X supplicant took too long to authenticate": (11, "supplicant-timeout"),
+    "DHCP client failed to start": (15, "dhcp-start-failed"),
+    "DHCP client error": (16, "dhcp-error"),
+    "DHCP client failed": (17, "dhcp-failed"),
+    "The Wi-Fi network could not be found": (NOT_FOUND, "ssid-not-found"),
 }
+_MOST_WORDS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a connection was not made: NetworkManager's number (0: it gives none that we know) and its words."""
+    """Why a connection was not made: NetworkManager's number and name of it, or 0 and what nmcli said."""
 
     reason: int
     words: str
@@ -131,10 +132,11 @@ def read_networks(text: str) -> tuple[Network, ...]:
 def read_refusal(text: str) -> Refusal:
     """Return why `nmcli connection up` failed, by what it printed."""
     line = next((line for line in text.splitlines() if line.startswith("Error:")), text)
+    for words, (reason, name) in _REASONS.items():
+        if words in line:
+            return Refusal(reason=reason, words=name)
     words = " ".join(line.removeprefix("Error:").replace(_NOT_UP, "").split()).rstrip(".")
-    number = _NUMBER.match(words)
-    reason = int(number[1]) if number else next((n for part, n in _REASONS.items() if part in words), 0)
-    return Refusal(reason=reason, words=_NUMBER.sub("", words, count=1).strip() if number else words)
+    return Refusal(reason=0, words=words[:_MOST_WORDS])
 
 
 def _must(*words: str) -> str:

@@ -39,7 +39,7 @@ def tell_on_card(card: Card, note: Note) -> None:
 
 def with_fault(text: str, note: Note) -> str:
     """Return the text of `shuxiang-result.txt` with what `note` says above it, and nothing of before."""
-    rest = text.split(f"{LINE}\n", 1)[-1] if text.startswith(HEAD) else text
+    rest = text.partition(f"{LINE}\n")[2] if text.startswith(HEAD) else text
     if not note.code:
         return rest
     return "\n".join([HEAD, note.line("zh-CN"), note.line("en"), LINE, rest])

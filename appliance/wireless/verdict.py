@@ -28,8 +28,10 @@ from appliance.wireless.note import Note
 
 ADAPTER_SECONDS, ADDRESS_SECONDS = 20.0, 45.0
 """How long an adapter may take to come up after the start, and a router to give an address."""
+JOINING_SECONDS = 40.0
+"""How long NetworkManager is left alone with it: there are failures after which it begins anew at once, for ever."""
 TIMES = 2
-_OPEN = "open"
+_OPEN, _JOINING = "open", "joining"
 
 
 class Next(Enum):
@@ -53,7 +55,7 @@ class Judge:
     def __init__(self, asked: Asked, before: Note | None) -> None:
         self._asked = asked
         self._before = before
-        self._since: dict[str, float] = {}
+        self._since: tuple[str, float] = ("", 0.0)
         self._refused: list[str] = []
 
     def look(self, devices: Sequence[Device], at: float) -> Note | Next:
@@ -64,11 +66,12 @@ class Judge:
             found = " ".join(f"{device.name} {device.word}" for device in devices) or "0"
             return self._lasting("E-WIFI-ADAPTER", at, ADAPTER_SECONDS, ">= 1", found)
         if ours is None:
-            self._since.clear()
             return Next.TRY if any(device.state == DISCONNECTED for device in working) else Next.WAIT
         if not IP_CONFIG <= ours.state <= ACTIVATED:
-            self._since.clear()
-            return Next.WAIT
+            if self._held(_JOINING, at) < JOINING_SECONDS:
+                return Next.WAIT
+            self._since = ("", at)
+            return Next.TRY
         if ours.useful_address:
             return Note(ssid=self._asked.ssid, address=ours.useful_address)
         taken = next(iter(ours.addresses), "0")
@@ -81,9 +84,14 @@ class Judge:
         return note if self._refused.count(note.code) >= TIMES or note.is_as(self._before) else None
 
     def _lasting(self, code: str, at: float, seconds: float, expected: str, found: str) -> Note | Next:
-        since = self._since.setdefault(code, at)
         note = Note(ssid=self._asked.ssid, code=code, expected=expected, found=found)
-        return note if at - since >= seconds or note.is_as(self._before) else Next.WAIT
+        return note if self._held(code, at) >= seconds or note.is_as(self._before) else Next.WAIT
+
+    def _held(self, what: str, at: float) -> float:
+        """Return for how many seconds it has been so."""
+        if self._since[0] != what:
+            self._since = (what, at)
+        return at - self._since[1]
 
 
 def why(asked: Asked, refusal: Refusal, networks: Sequence[Network]) -> Note:
