@@ -180,9 +180,9 @@ class Swarm:
 
         The oldest of many is forgotten; what it was of is shared on by `seed` alone.
         """
-        download = self._downloads.pop(torrent.v2)
-        download.handle.set_flags(_FLAGS.upload_mode)
-        self._kept[torrent.v2] = download
+        # A finished torrent asks for nothing. To set upload mode besides makes libtorrent 2.1.1 cancel what peers were
+        # asked for in a list of pieces that a finished torrent no longer has: it crashes.
+        self._kept[torrent.v2] = self._downloads.pop(torrent.v2)
         while len(self._kept) > MOST_KEPT:
             self.forget(next(iter(self._kept)))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from swarms import HERE, MIB, NOWHERE, Shared, fetch, fetch_by, seeder, settings, shared
@@ -42,6 +44,33 @@ def test_many_blobs_travel_at_once_and_are_shared_on(root: Path, tmp_path: Path)
         source.close()
         second = fetch(tmp_path / "second", blobs, peers=[(HERE, first.port)])
     assert len(second.right) == 12 and not second.missed
+
+
+def test_what_peers_are_still_asked_for_at_the_end_does_no_harm(big: Shared, tmp_path: Path) -> None:
+    """The rest came by another way meanwhile; then the blob is shared on, from where it lies, and stays so."""
+    line: dict[str, Any] = {"networks": NOWHERE, "education_line": True}
+    with seeder(big, **line, up_bytes_per_second=1 << 20) as source, Swarm(settings(**line)) as swarm:
+        # As `fetch` sets it: who has given all it was asked for stays connected.
+        swarm._session.apply_settings({"close_redundant_connections": False})
+        download = swarm.download(big.torrent, tmp_path / "blob")
+        download.add_peers([(HERE, source.port)])
+        deadline = time.monotonic() + 30
+        # Of who is quick whole pieces are taken, and asked for part by part.
+        while download.handle.status(0).total_payload_download < 4 * MIB:
+            assert time.monotonic() < deadline
+            swarm.wait(0.01)
+        data = big.path.read_bytes()
+        for index in range(big.torrent.pieces):
+            begin = index * big.torrent.piece_length
+            download.put(index, data[begin : begin + big.torrent.piece_length])
+        while not download.written:
+            assert time.monotonic() < deadline
+            swarm.wait(0.01)
+        swarm.share_on(big.torrent)
+        for _ in range(20):
+            swarm.wait(0.05)
+        assert swarm.shared() == {big.torrent.v2}
+    assert (tmp_path / "blob").exists() is False
 
 
 def test_web_seeds_are_our_own_trees_in_both_forms_of_address(
