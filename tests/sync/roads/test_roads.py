@@ -1,4 +1,4 @@
-"""What every road promises, tried over real servers."""
+"""What every road promises, tried over real servers: of a tree's small files over three roads, of blobs by the swarm too."""
 
 from __future__ import annotations
 
@@ -14,28 +14,12 @@ from catalog.errors import ConfigError, ContentError, RoadError
 from sync import tree
 from sync.formats.release import TreeFile
 from sync.roads import find_tree, road_for
-from sync.roads.road import Missed, blob_file
+from sync.roads.road import blob_file
 from sync.roads.staging import Staging
 
-from .conftest import MIB, QUICK, grow_tree, put_blob
+from .conftest import MIB, QUICK, Bringing, grow_tree, put_blob
 
 Start = Callable[[], str]
-
-
-def bring(
-    address: str, files: list[TreeFile], staging: Path, boot: str | None = None
-) -> tuple[list[Staged], list[Missed], int]:
-    """Fetch and return what came, what did not, and how many bytes the road received."""
-    came: list[Staged] = []
-    told: list[int] = []
-    road = road_for(address, QUICK)
-    try:
-        with Staging(staging, boot=boot) as place:
-            missed = road.fetch(files, place, came.extend, told.append)
-        assert bool(sum(told)) == any(item.blob.size_bytes for item in came)
-        return came, missed, road.received_bytes
-    finally:
-        road.close()
 
 
 def test_small_files_are_read(open_road: Start, root: Path) -> None:
@@ -58,15 +42,16 @@ def test_small_files_are_read(open_road: Start, root: Path) -> None:
     road.close()
 
 
-def test_all_files_arrive_whole(open_road: Start, root: Path, tmp_path: Path) -> None:
-    files = grow_tree(root)
-    came, missed, received = bring(open_road(), files, tmp_path / "staging")
-    assert not missed
-    assert {item.blob.sha256 for item in came} == {file.sha256 for file in files}
-    for item in came:
+def test_all_files_arrive_whole(bring: Bringing, root: Path, tmp_path: Path) -> None:
+    files = grow_tree(root, small=8 if bring.kind == "torrent" else 40)
+    brought = bring(files, tmp_path / "staging")
+    assert not brought.missed
+    carried = files if bring.kind != "torrent" else [file for file in files if file.size_bytes]
+    assert {item.blob.sha256 for item in brought.came} == {file.sha256 for file in carried}
+    for item in brought.came:
         assert hash_file(item.path) == item.blob.sha256
     total = sum(file.size_bytes for file in files)
-    assert total <= received <= 1.2 * total
+    assert total <= brought.received_bytes <= 1.2 * total
 
 
 def test_a_file_whose_name_is_not_its_hash(open_road: Start, root: Path, tmp_path: Path) -> None:
@@ -77,33 +62,37 @@ def test_a_file_whose_name_is_not_its_hash(open_road: Start, root: Path, tmp_pat
     (root / path).parent.mkdir(parents=True)
     (root / path).write_bytes(data)
     absent = TreeFile(path=path.replace("main", "gone"), size_bytes=5, sha256="cd" * 32)
-    came, missed, _ = bring(open_road(), [manifest, absent, *blobs], tmp_path / "staging")
+    came: list[Staged] = []
+    road = road_for(open_road(), QUICK)
+    with Staging(tmp_path / "staging") as place:
+        missed = road.fetch([manifest, absent, *blobs], place, came.extend, lambda _: None)
+    road.close()
     assert {item.blob.sha256 for item in came} == {file.sha256 for file in (manifest, *blobs)}
     assert all(item.path.name == item.blob.sha256 == hash_file(item.path) for item in came)
     assert [(one.file, one.error.code) for one in missed] == [(absent, "E-ROAD-MISSING")]
 
 
-def test_a_missing_file_is_told_and_the_others_come(open_road: Start, root: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_told_and_the_others_come(bring: Bringing, root: Path, tmp_path: Path) -> None:
     files = grow_tree(root, large=0)
-    absent = blob_file("ab" * 32, 1234)
-    came, missed, _ = bring(open_road(), [files[3], absent, files[4]], tmp_path / "staging")
-    assert {item.blob.sha256 for item in came} == {files[3].sha256, files[4].sha256}
-    assert [(one.file, one.error.code) for one in missed] == [(absent, "E-ROAD-MISSING")]
+    absent = put_blob(root, os.urandom(1234))
+    brought = bring([files[3], absent, files[4]], tmp_path / "staging", gone=[absent])
+    assert {item.blob.sha256 for item in brought.came} == {files[3].sha256, files[4].sha256}
+    assert [(one.file, one.error.code) for one in brought.missed] == [(absent, "E-ROAD-MISSING")]
 
 
-def test_a_fetch_goes_on_inside_a_file(open_road: Start, root: Path, tmp_path: Path) -> None:
+def test_a_fetch_goes_on_inside_a_file(bring: Bringing, root: Path, tmp_path: Path) -> None:
     data = os.urandom(6 * MIB + 123)
     grow_tree(root, small=0, large=0)
     file = put_blob(root, data)
     with Staging(tmp_path / "staging") as staging, staging.open(file) as staged:
         staged.write(data[: 4 * MIB + 5000])
-    came, missed, received = bring(open_road(), [file], tmp_path / "staging")
-    assert not missed and hash_file(came[0].path) == file.sha256
-    assert received < 3 * MIB
+    brought = bring([file], tmp_path / "staging")
+    assert not brought.missed and hash_file(brought.came[0].path) == file.sha256
+    assert brought.received_bytes < 3 * MIB
 
 
 def test_after_an_unclean_stop_at_most_a_mebibyte_comes_again(
-    open_road: Start, root: Path, tmp_path: Path
+    bring: Bringing, root: Path, tmp_path: Path
 ) -> None:
     data = os.urandom(6 * MIB + 123)
     grow_tree(root, small=0, large=0)
@@ -115,12 +104,12 @@ def test_after_an_unclean_stop_at_most_a_mebibyte_comes_again(
     # A kill: nothing is closed in order, what the kernel has stays.
     os.close(staged.handle)
     staging.close()
-    came, missed, received = bring(open_road(), [file], tmp_path / "staging")
-    assert not missed and hash_file(came[0].path) == file.sha256
-    assert received <= len(data) - (3 * MIB + 700_000) + MIB + 100_000
+    brought = bring([file], tmp_path / "staging")
+    assert not brought.missed and hash_file(brought.came[0].path) == file.sha256
+    assert brought.received_bytes <= len(data) - (3 * MIB + 700_000) + MIB + 100_000
 
 
-def test_bytes_lost_by_a_power_cut_are_not_built_upon(open_road: Start, root: Path, tmp_path: Path) -> None:
+def test_bytes_lost_by_a_power_cut_are_not_built_upon(bring: Bringing, root: Path, tmp_path: Path) -> None:
     data = os.urandom(5 * MIB)
     grow_tree(root, small=0, large=0)
     file = put_blob(root, data)
@@ -129,20 +118,20 @@ def test_bytes_lost_by_a_power_cut_are_not_built_upon(open_road: Start, root: Pa
             staged.write(data[: 2 * MIB])
         # What a cut leaves of unflushed blocks: a longer file whose end is zeros.
         os.truncate(staging.path(file.sha256), 4 * MIB)
-    came, missed, received = bring(open_road(), [file], tmp_path / "staging", "the next boot")
-    assert not missed and hash_file(came[0].path) == file.sha256
-    assert received <= 3.3 * MIB
+    brought = bring([file], tmp_path / "staging", boot="the next boot")
+    assert not brought.missed and hash_file(brought.came[0].path) == file.sha256
+    assert brought.received_bytes <= 3.3 * MIB
 
 
-def test_a_longer_leftover_does_not_stop_a_file(open_road: Start, root: Path, tmp_path: Path) -> None:
+def test_a_longer_leftover_does_not_stop_a_file(bring: Bringing, root: Path, tmp_path: Path) -> None:
     grow_tree(root, small=0, large=0)
     file = put_blob(root, b"short")
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / file.sha256).write_bytes(b"much longer than it should be")
     with Staging(tmp_path / "staging") as staging:
         assert not staging.complete(file)
-    came, missed, _ = bring(open_road(), [file], tmp_path / "staging")
-    assert not missed and came[0].path.read_bytes() == b"short"
+    brought = bring([file], tmp_path / "staging")
+    assert not brought.missed and brought.came[0].path.read_bytes() == b"short"
 
 
 def test_the_tree_is_found_below_tree_or_at_the_address(open_road: Start, root: Path) -> None:
@@ -171,8 +160,10 @@ def test_a_road_that_is_down(root: Path, tmp_path: Path) -> None:
         with pytest.raises(RoadError) as refusal:
             find_tree(address, QUICK)
         assert refusal.value.code == "E-ROAD"
-        with pytest.raises(RoadError):
-            bring(address, [blob_file("ab" * 32, 10)], tmp_path / "staging")
+        road = road_for(address, QUICK)
+        with Staging(tmp_path / "staging") as place, pytest.raises(RoadError):
+            road.fetch([blob_file("ab" * 32, 10)], place, lambda _: None, lambda _: None)
+        road.close()
     with pytest.raises(RoadError) as refusal:
         find_tree(str(tmp_path / "nowhere"), QUICK)
     assert refusal.value.code == "E-NO-TREE"

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from bad_roads import BadRoad
 
 from catalog.blobs import Staged, hash_file
 from catalog.errors import RoadError
@@ -166,6 +167,21 @@ def test_no_more_connections_than_the_daemon_allows(root: Path, tmp_path: Path) 
         with pytest.raises(RoadError) as refusal:
             read(f"rsync://127.0.0.1:{settings.port}/tree/")
     assert refusal.value.code == "E-ROAD-FULL"
+
+
+def test_a_long_list_is_one_connection(root: Path, tmp_path: Path) -> None:
+    """A program for each file would wait for three round trips each."""
+    files = grow_tree(root, small=300, large=1)
+    settings = DaemonSettings(port=free_port(), address="127.0.0.1")
+    came: list[Staged] = []
+    with RsyncDaemon(root, tmp_path / "daemon", settings), BadRoad(settings.port) as line:
+        with (
+            closing(RsyncRoad(f"rsync://127.0.0.1:{line.port}/tree/", QUICK)) as road,
+            Staging(tmp_path / "staging") as staging,
+        ):
+            assert road.fetch(files, staging, came.extend, lambda _: None) == []
+        assert line.connections == 1
+    assert len(came) == len(files)
 
 
 @pytest.mark.parametrize("greeting", [b"", b"@RSYNCD: 31.0 md5\n"], ids=["at all", "after its greeting"])

@@ -19,6 +19,7 @@ from catalog.errors import RoadError
 from catalog.local import Local
 from sync.line.rate import Governor, Meter, used_bytes
 from sync.roads import swarmfetch, swarmsettings
+from sync.roads.collecting import Part
 from sync.roads.staging import Staging
 from sync.roads.torrent import Swarm
 from sync.serve import published_tree
@@ -118,7 +119,7 @@ def running(place: Path, blob: Shared, swarm: Swarm, **sources: Any) -> Iterator
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["peer", "tree"])
+@pytest.mark.parametrize("source", ["peer", "tree", "both"])
 def test_a_cap_holds_on_a_private_address(source: str, root: Path, tmp_path: Path) -> None:
     blob = shared(root, 40 * MIB)
     rate = 1 * MIB
@@ -127,9 +128,14 @@ def test_a_cap_holds_on_a_private_address(source: str, root: Path, tmp_path: Pat
         address_of(published_tree(root)) as address,
         Swarm(settings(**stranger(rate))) as taker,
     ):
-        sources: dict[str, Any] = (
-            {"peers": [(HERE, giver.port)]} if source == "peer" else {"web_seeds": [address]}
-        )
+        sources: dict[str, Any] = {}
+        if source != "tree":
+            sources["peers"] = [(HERE, giver.port)]
+        if source != "peer":
+            sources["web_seeds"] = [address]
+        if source == "both":
+            # Who leads asks trees at once, whoever else is met.
+            taker.part = Part(place=(0, 1))
         with running(tmp_path, blob, taker, **sources) as measured:
             measured.over(3.0)
             measured.keeps(rate)
