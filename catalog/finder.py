@@ -58,7 +58,7 @@ class Found:
 class _Asked:
     text: str
     filters: Mapping[str, frozenset[str]]
-    cached: bool
+    cached: bool | None
     scope: Scope
     page: int
     per_page: int
@@ -80,14 +80,14 @@ class Finder:
         text: str = "",
         filters: Mapping[str, frozenset[str]] | None = None,
         *,
-        cached: bool = False,
+        cached: bool | None = None,
         scope: Scope = EVERYTHING,
         page: int = 1,
         per_page: int = 20,
     ) -> Found:
         """Return one page of what matches `text` under `filters`; what pages can open here comes first.
 
-        With `cached` only that is found.
+        With `cached` only that is found; where it is False, only the rest.
 
         Without text everything under the filters is browsed, best first. Raise `StorageError` E-INDEX where the index
         cannot be read.
@@ -151,9 +151,11 @@ class Finder:
             return self._opened[1]
 
     def _number_sets(
-        self, reader: Reader, generation: Generation, *, cached: bool, scope: Scope
+        self, reader: Reader, generation: Generation, *, cached: bool | None, scope: Scope
     ) -> tuple[NumberSet, ...]:
         sets = [self._cached_numbers(reader, generation)] if cached else []
+        if cached is False:
+            sets.append(self._numbers(generation, "absent", reader.absent_numbers))
         if scope:
             sets.append(
                 self._numbers(generation, scope, lambda: reader.numbers_on(scope.narrow(reader.shelves())))

@@ -20,6 +20,7 @@ __all__ = ["routes", "search_answer"]
 
 MOST_PER_PAGE = 100
 PER_PAGE = 20
+_CACHED = {"1": True, "0": False}
 
 
 def routes(house: House) -> Blueprint:
@@ -54,7 +55,7 @@ def routes(house: House) -> Blueprint:
                 for name in FIELDS
                 if (codes := frozenset(filter(None, request.args.getlist(name))))
             },
-            cached=request.args.get("cached") == "1",
+            cached=_CACHED.get(request.args.get("cached", "")),
             scope=house.scope() if request.args.get("scope") == "mine" else EVERYTHING,
             page=_number("page", 1, 10_000),
             per_page=_number("per_page", PER_PAGE, MOST_PER_PAGE),

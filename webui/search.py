@@ -117,7 +117,7 @@ def routes(house: House) -> Blueprint:
         found = house.finder.search(
             asked.text,
             asked.filters,
-            cached=asked.here,
+            cached=asked.here or None,
             scope=EVERYTHING if asked.everything else scope,
             page=asked.page,
             per_page=PER_PAGE,

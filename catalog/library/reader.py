@@ -176,6 +176,13 @@ class Reader:
         )
         return [number for (number,) in rows]
 
+    def absent_numbers(self) -> list[int]:
+        """Return the numbers of the resources that pages can not open, ascending."""
+        rows = self._db.execute(
+            "SELECT number FROM resources WHERE cached = 0 AND serving IS NULL ORDER BY number"
+        )
+        return [number for (number,) in rows]
+
     def newest(self, limit: int) -> list[Entry]:
         """Return the resources whose content arrived last."""
         rows = self._db.execute(

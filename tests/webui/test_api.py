@@ -43,6 +43,9 @@ def test_search_by_what_is_here_and_page_bounds(served: Any) -> None:
     client = served.client()
     here = client.get("/api/v1/search?cached=1&per_page=100").get_json()
     assert here["hits"] and all(hit["cached"] for hit in here["hits"])
+    away = client.get("/api/v1/search?cached=0&per_page=100").get_json()
+    assert away["hits"] and not any(hit["cached"] for hit in away["hits"])
+    assert here["total"] + away["total"] == client.get("/api/v1/search").get_json()["total"]
     assert len(client.get("/api/v1/search?per_page=1000").get_json()["hits"]) == 100
     assert client.get("/api/v1/search?per_page=0&page=x").status_code == 200
     pages = [client.get(f"/api/v1/search?per_page=50&page={n}").get_json()["hits"] for n in (1, 2)]

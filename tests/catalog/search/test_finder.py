@@ -74,6 +74,7 @@ def test_what_is_here_and_a_schools_scope_narrow_everything(store: Store, tmp_pa
     assert finder.search("分数", cached=True).total == 0
     store.add(data)
     assert [hit.entry.resource.id for hit in finder.search("分数", cached=True).hits] == ["here"]
+    assert "here" not in {hit.entry.resource.id for hit in finder.search("分数", cached=False).hits}
     scope = Scope(grades=frozenset(["g3"]), editions=(EditionRule(subject="math", edition="pep"),))
     found = finder.search("分数", scope=scope)
     assert {hit.entry.resource.id for hit in found.hits} == {"here", "away", "open"}
