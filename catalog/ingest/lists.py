@@ -15,6 +15,7 @@ from typing import Any
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
+from catalog.ingest.extent import MOST_CELLS, too_far
 from catalog.ingest.findings import ERROR, WARNING, Finding, Report
 from catalog.ingest.headers import IDENTITY_FIELDS, field_of, is_header
 from catalog.ingest.listtext import decode_list, split_records
@@ -87,6 +88,10 @@ def read_tables(path: Path, report: Report) -> list[Table]:
     if magic not in _WORKBOOK_MAGIC:
         text = decode_list(path.read_bytes(), path.name, report)
         return [] if text is None else [Table(name=path.stem, cells=split_records(text))]
+    if corner := too_far(path):
+        found = f"{corner} (Ctrl+End)"
+        report(Finding(code="E-SHEET", path=path.name, expected=f"<= {MOST_CELLS} cells", found=found))
+        return []
     try:
         with path.open("rb") as stream, CalamineWorkbook.from_filelike(stream) as book:
             sheets = [book.get_sheet_by_index(place) for place in range(len(book.sheet_names))]

@@ -7,10 +7,12 @@ import io
 import json
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_material import workbook
+from openpyxl.styles import PatternFill
 from xls import write_xls
 
 from catalog.ingest.findings import Finding
@@ -174,6 +176,28 @@ def test_a_damaged_workbook_is_one_finding(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04" + b"broken" * 99)
     rows, findings = read(path)
     assert rows == [] and [item.code for item in findings] == ["E-SHEET"]
+
+
+@pytest.mark.parametrize("stray", [True, False])
+def test_a_stray_cell_in_the_far_corner_takes_no_memory(tmp_path: Path, stray: bool) -> None:
+    """A reader takes room for every cell up to the last one; a cell that only has a colour is none."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (HEADER, ROW):
+        sheet.append(row)
+    corner = sheet.cell(row=1_048_576, column=16_384)
+    corner.fill = PatternFill("solid", fgColor="FFFF00")
+    if stray:
+        corner.value = "x"
+    book.save(tmp_path / "list.xlsx")
+    book.close()
+    rows, findings = read(tmp_path / "list.xlsx")
+    if stray:
+        assert rows == [] and [item.code for item in findings] == ["E-SHEET"]
+        assert findings[0].found.startswith("XFD1048576")
+    else:
+        assert [row.values["title"] for row in rows] == ["秒的认识"] and findings == []
 
 
 def test_a_list_without_header_says_so(tmp_path: Path) -> None:
