@@ -85,8 +85,12 @@ class Box:
     def create(cls, directory: Path, new: NewBox) -> Box:
         """Make a new box at `directory`: its key, its trust root, its configuration (written last)."""
         from appliance.identity import create_identity, read_identity
+        from sync.roads import check_address
         from sync.trust.pinned import pin_root, read_fingerprint, write_pinned_root
 
+        state.check_new(directory)
+        for address in (new.hub, *new.parents):
+            check_address(address)
         if new.root is None and new.fingerprint is None:
             raise ConfigError("E-CONFIG", expected="--root | --fingerprint")
         pinned = pin_root(new.root, new.fingerprint) if new.root is not None else None

@@ -35,10 +35,15 @@ def default_state() -> Path:
     return Path(os.environ.get("SHUXIANG_STATE") or "~/.local/share/shuxiang").expanduser()
 
 
-def create(state: Path, directories: tuple[str, ...]) -> None:
-    """Make a new state directory; raise `ConfigError` E-STATE-EXISTS where one is already initialised there."""
+def check_new(state: Path) -> None:
+    """Raise `ConfigError` E-STATE-EXISTS where a state is already initialised."""
     if _initialised(state):
         raise ConfigError("E-STATE-EXISTS", where=state)
+
+
+def create(state: Path, directories: tuple[str, ...]) -> None:
+    """Make a new state directory; raise `ConfigError` E-STATE-EXISTS where one is already initialised there."""
+    check_new(state)
     become_owner(state)
 
     def make() -> None:

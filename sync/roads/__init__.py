@@ -21,15 +21,20 @@ ROADS: dict[str, Callable[[str, RoadSettings], Road]] = {
 _TIMESTAMP_BYTES = 64 << 10
 
 
-def road_for(address: str, settings: RoadSettings | None = None) -> Road:
-    """Return the road to the tree at exactly `address`; raise `ConfigError` E-CONFIG where none leads there."""
+def check_address(address: str) -> str:
+    """Return the scheme of `address`, "" for a directory; raise `ConfigError` E-CONFIG where no road leads there."""
     is_url = "://" in address or address.startswith("file:")
     scheme = address_parts(address).scheme if is_url else ""
     if scheme not in ROADS or (is_url and not scheme):
         known = ", ".join(name for name in ROADS if name)
         where = address.rpartition("@")[2]
         raise ConfigError("E-CONFIG", where=where, expected=known, found=scheme)
-    return ROADS[scheme](address, settings or RoadSettings())
+    return scheme
+
+
+def road_for(address: str, settings: RoadSettings | None = None) -> Road:
+    """Return the road to the tree at exactly `address`; raise `ConfigError` E-CONFIG where none leads there."""
+    return ROADS[check_address(address)](address, settings or RoadSettings())
 
 
 def find_tree(address: str, settings: RoadSettings | None = None) -> Road:
@@ -62,4 +67,4 @@ def find_tree(address: str, settings: RoadSettings | None = None) -> Road:
     raise RoadError("E-NO-TREE", where=address, expected=tree.TIMESTAMP, found=missing)
 
 
-__all__ = ["ROADS", "Road", "RoadSettings", "find_tree", "road_for"]
+__all__ = ["ROADS", "Road", "RoadSettings", "check_address", "find_tree", "road_for"]

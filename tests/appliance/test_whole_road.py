@@ -227,5 +227,12 @@ def test_states_of_others_are_refused(tmp_path: Path) -> None:
     assert refusal(hub, "hub", "init", "--name", "青禾县", code=3) == "E-STATE-EXISTS"
     assert refusal(hub, "box", "status", code=3) == "E-STATE-ROLE"
     assert refusal(tmp_path / "nothing", "box", "status", code=3) == "E-STATE-MISSING"
+    box, root = tmp_path / "box", hub / "public/metadata/1.root.json"
+    assert refusal(box, "box", "init", "--hub", "gopher://x", "--root", root, code=3) == "E-CONFIG"
+    assert not box.exists()
+    call(box, "box", "init", "--hub", "http://127.0.0.1:9", "--root", root)
+    # Whatever else is wrong with the command, a state that stands is what matters.
+    again = ("box", "init", "--hub", "http://127.0.0.1:9", "--fingerprint", "no fingerprint")
+    assert refusal(box, *again, code=3) == "E-STATE-EXISTS"
     (hub / "config.toml").write_text('role = "hub"\nname = "x"\nnmae = "y"\n')
     assert refusal(hub, "hub", "publish", code=3) == "E-CONFIG"
