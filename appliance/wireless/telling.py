@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.firstboot.card import RESULT_NAME, Card
 from appliance.wireless.note import Note, read_note, write_note
 
-HEAD = "无线网络没有连上 / not on the wireless network"
+HEAD = "无线网络不通 / the wireless network does not work"
 LINE = "=" * 60
 
 
