@@ -58,7 +58,9 @@ def command(link: str, own: IPv4Interface, word: str, leases: Path, asking: byte
     """
     first, last = pool(own)
     return [
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root",
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=",
+        # Its unit has no right to become anybody else: without a group it does not try.
+        "--user=root", "--group=",
         "--no-resolv", "--no-hosts", "--no-poll", "--log-facility=-",
         f"--interface={link}", "--except-interface=lo", "--bind-interfaces",
         f"--dhcp-range={first},{last},{own.netmask},1h", f"--dhcp-leasefile={leases}",
