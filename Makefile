@@ -12,7 +12,7 @@ DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fus
 
 # What builds images, and the machines in which they are tried: PCs (from BIOS and UEFI) and ARM boards.
 DEBIAN_IMAGE := mmdebstrap dosfstools e2fsprogs fdisk mtools util-linux xz-utils qemu-user-static
-DEBIAN_IMAGE_TEST := qemu-system-x86 qemu-system-arm qemu-utils ovmf
+DEBIAN_IMAGE_TEST := qemu-system-x86 qemu-system-arm qemu-utils ovmf udhcpc
 
 # Continuous integration runs the slow tests as well.
 MARKS := $(if $(CI),-m "not machine",-m "not slow and not machine")

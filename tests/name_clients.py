@@ -148,6 +148,14 @@ class Avahi:
         )  # fmt: skip
         return done.stdout.split("\t")[-1].strip()
 
+    def browse(self, kind: str) -> list[list[str]]:
+        """Return what avahi-browse resolves of this kind of service (`_http._tcp`): the fields of each of its lines."""
+        done = subprocess.run(
+            ["avahi-browse", "-t", "-r", "-p", kind],
+            env=self._environment, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return [line.split(";") for line in done.stdout.splitlines() if line.startswith("=")]
+
 
 def _samba(program: str) -> list[str]:
     [libc] = (FETCHED / "usr" / "lib").glob("*/libc.so.6")

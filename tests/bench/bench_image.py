@@ -1,0 +1,192 @@
+"""How a built image starts and rests in QEMU: seconds to the first page and our own share, memory, what it writes.
+
+Run: `python tests/bench/bench_image.py [--role hub] [--minutes 30]`, after `make image`. The machine is asked from
+outside, as it is sent to schools: times are its own on the serial line, memory is what its kernel tells QEMU's
+balloon, writes are what QEMU's disk got. Software emulation on processors that others use too: the processor time that
+QEMU took is told beside each wall time. Prints one JSON value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+
+from first_boots import HUB, PASSWORDS, SETTINGS  # noqa: E402
+from qemu_machine import KERNEL_BEGINS, Disk, Started, copy_disk, need_image, pc  # noqa: E402
+
+from appliance.firstboot.template import write_request  # noqa: E402
+
+DISK_BYTES = 8 << 30
+MEMORY_MIB = 1024
+START_SECONDS, FIRMWARE_SECONDS = 900.0, 180.0
+# After this the index is open, the names are claimed, sharing has begun, and the syncs that failed (no hub is there)
+# have become rare: the next ones come 32 minutes and an hour after the start, then every hour.
+SETTLE_SECONDS = 1000.0
+_DAY_MINUTES = 24 * 60
+_BALLOON = ("-device", "virtio-balloon-pci,id=balloon")
+_UNIT = re.compile(
+    r"^\[ *(\d+\.\d+)\] systemd\[1\]: (Starting|Started|Finished|Listening on) (shuxiang[\w@-]*\.\w+)",
+    re.MULTILINE,
+)
+
+
+def measure(role: str, place: Path, minutes: float) -> dict[str, Any]:
+    """Start the image of a PC twice, the first time with a request, and let it rest `minutes` after the second."""
+    disk = written(role, place)
+    with pc(disk, place / "pc", memory_mib=MEMORY_MIB) as machine:
+        first = start_of(machine)
+        machine.press_the_button(300)
+    with pc(disk, place / "pc", memory_mib=MEMORY_MIB, more=_BALLOON) as machine:
+        second = start_of(machine)
+        time.sleep(SETTLE_SECONDS)
+        rest = rest_of(machine, minutes)
+        machine.press_the_button(300)
+    return {"role": role, "first_start": first, "start": second, "rest": rest}
+
+
+def written(role: str, place: Path) -> Disk:
+    """Write the image to a disk, with a request beside it."""
+    disk = copy_disk(need_image("pc", role), place / "disk.img", DISK_BYTES)
+    asked = (
+        write_request(SETTINGS, PASSWORDS)
+        if role == "box"
+        else write_request(HUB, {"admin_password": "12345678a"})
+    )
+    disk.put("shuxiang.toml", asked)
+    return disk
+
+
+def start_of(machine: Started) -> dict[str, Any]:
+    """Return how long it took from the kernel's first word to a page, and our units' part of that."""
+    began = machine.wait_for_words(KERNEL_BEGINS, FIRMWARE_SECONDS)
+    spent = machine.processor_seconds()
+    machine.wait_for_page(seconds=START_SECONDS)
+    page, spent = time.monotonic() - began, machine.processor_seconds() - spent
+    units = own_units(machine.said())
+    return {
+        "seconds_to_page": round(page, 1),
+        "processor_seconds": round(spent, 1),
+        "own_seconds": round(covered(units.values()), 1),
+        "units": {name: round(end - start, 1) for name, (start, end) in units.items()},
+        "load": load(),
+    }
+
+
+def own_units(said: str) -> dict[str, tuple[float, float]]:
+    """Return when each of our units was begun and when it was ready, in seconds of the machine's own clock."""
+    begun: dict[str, float] = {}
+    units: dict[str, tuple[float, float]] = {}
+    for clock, word, name in _UNIT.findall(said):
+        if word == "Starting":
+            begun[name] = float(clock)
+        elif name in begun and name not in units:
+            units[name] = begun[name], float(clock)
+    return units
+
+
+def covered(spans: Any) -> float:
+    """Return the seconds that lie in any of the spans."""
+    total, until = 0.0, 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def rest_of(machine: Started, minutes: float) -> dict[str, Any]:
+    """Return what the machine holds in memory and writes while nobody uses it."""
+    wrote, spent, began = writes(machine), machine.processor_seconds(), time.monotonic()
+    held = list(memories(machine, minutes * 60))
+    minutes = (time.monotonic() - began) / 60
+    wrote = {name: value - wrote[name] for name, value in writes(machine).items()}
+    last = held[-1]
+    return {
+        "minutes": round(minutes, 1),
+        "memory_mb": round(last.in_use / 1e6),
+        "most_memory_mb": round(max(one.in_use for one in held) / 1e6),
+        "cached_mb": round(last.cached / 1e6),
+        "not_available_mb": round(last.not_available / 1e6),
+        "kernel_mb_beside": round(((MEMORY_MIB << 20) - last.total) / 1e6),
+        "written_kb": round(wrote["wr_bytes"] / 1000, 1),
+        "writes": wrote["wr_operations"],
+        "written_mb_a_day": round(wrote["wr_bytes"] / 1e6 * _DAY_MINUTES / minutes, 2),
+        "processor_percent": round(100 * (machine.processor_seconds() - spent) / (minutes * 60), 1),
+        "load": load(),
+    }
+
+
+def writes(machine: Started) -> dict[str, int]:
+    """Return what all disks of the machine got so far."""
+    disks = [one["stats"] for one in machine.ask("query-blockstats")]
+    return {name: sum(stats[name] for stats in disks) for name in ("wr_bytes", "wr_operations")}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of memory as proc(5) has them: `cached` are page cache and what lies in tmpfs, `available` MemAvailable."""
+
+    total: int
+    free: int
+    cached: int
+    available: int
+
+    @property
+    def in_use(self) -> int:
+        """What programs and the kernel hold."""
+        return self.total - self.free - self.cached
+
+    @property
+    def not_available(self) -> int:
+        """All that a new program could not get: tmpfs, and what the kernel keeps free for itself, count too."""
+        return self.total - self.available
+
+
+def memories(machine: Started, seconds: float, *, every_seconds: float = 20.0) -> Iterator[Memory]:
+    """Give for `seconds` how the machine's memory is used."""
+    balloon = {"path": "/machine/peripheral/balloon"}
+    machine.ask("qom-set", **balloon, property="guest-stats-polling-interval", value=5)
+    deadline = time.monotonic() + seconds
+    while True:
+        time.sleep(every_seconds)
+        told = machine.ask("qom-get", **balloon, property="guest-stats")
+        if told["last-update"]:
+            stats = told["stats"]
+            yield Memory(
+                total=stats["stat-total-memory"],
+                free=stats["stat-free-memory"],
+                cached=stats["stat-disk-caches"],
+                available=stats["stat-available-memory"],
+            )
+        if time.monotonic() > deadline:
+            return
+
+
+def load() -> float:
+    """Return how many processes wanted a processor of this machine in the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--role", default="box", choices=("box", "hub"))
+    parser.add_argument("--minutes", type=float, default=30.0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-image-") as place:
+        print(json.dumps(measure(arguments.role, Path(place), arguments.minutes), indent=1))
+
+
+if __name__ == "__main__":
+    main()
