@@ -1,7 +1,6 @@
 """The partition table of a data disk: a GPT with one partition from the first MiB to the end (UEFI specification 2.10, §5).
 
-Pure. Sectors may be 512 or 4096 bytes, as large disks behind USB have them. Invariant: no PC hangs at the disk: what its
-BIOS starts from the first sector gives the start back to the next disk.
+Pure. Sectors may be 512 or 4096 bytes, as large disks behind USB have them.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from uuid import UUID
 MIB = 1 << 20
 _LINUX = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 _ENTRIES, _ENTRY_BYTES, _HEADER_BYTES = 128, 128, 92
-# INT 18h (BIOS boot specification, §6.7: this disk starts nothing), then a loop for a BIOS that comes back.
-_NEXT_DISK = b"\xcd\x18\xeb\xfe"
+# INT 18h (BIOS boot specification: this disk starts nothing), then a loop for a BIOS that comes back.
+_STARTS_NOTHING = b"\xcd\x18\xeb\xfe"
 _SIGNATURE = b"\x55\xaa"
 
 
@@ -66,4 +65,4 @@ def _protective(sectors: int) -> bytes:
     entry = struct.pack(
         "<B3sB3sII", 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, min(sectors - 1, 0xFFFFFFFF)
     )
-    return _NEXT_DISK.ljust(446, b"\0") + entry.ljust(64, b"\0") + _SIGNATURE
+    return _STARTS_NOTHING.ljust(446, b"\0") + entry.ljust(64, b"\0") + _SIGNATURE

@@ -95,7 +95,7 @@ def test_the_table_is_one_that_others_read(tmp_path: Path, sector: int, size: in
     table = gpt.table(size, sector, "shuxiang-data", one, other)
     assert table.start == MIB and table.size_bytes % MIB == 0
     assert 0 <= table.tail_start - table.start - table.size_bytes < MIB + sector
-    assert table.head[:2] == b"\xcd\x18", "a BIOS goes on to the next disk"
+    assert table.head[:2] == b"\xcd\x18", "a BIOS is told that the disk starts nothing"
     disk = empty(tmp_path / "disk", size)
     with disk.open("r+b") as file:
         file.write(table.head)
