@@ -34,6 +34,8 @@ from sync.updating.update import Update, UpdateResult, UpdateSettings
 RATE_LEAST_BYTES = 1 << 20
 RATE_RUNS = 20
 MOST_WARNINGS = 20
+# So many reserves free: a run does without the one that is held.
+_ROOMY_RESERVES = 16
 STOPPED_BY_RULE = ("E-PAUSED", "E-BUDGET")
 
 
@@ -98,8 +100,10 @@ def run_sync(
     used = settings.road.governor
     steered = nullcontext() if governor else steered_by_policy(box, used, settings.sources)
     with locked(box.directory, "sync") as hold, steered, closing(used):
-        # A box that was full gives its reserve to the run, which first deletes what nobody needs.
-        box.reserve.release()
+        # A box that is nearly full gives its reserve to the run, which first deletes what nobody needs. Where there is
+        # room enough it stays: to take it anew writes to the card, and a box without a line tries often.
+        if box.blobs.free_bytes() < _ROOMY_RESERVES * box.config.reserve_bytes:
+            box.reserve.release()
         try:
             result = _update(box, settings, both(progress, hold.show)).run(box.trusted_now())
         except ShuxiangError as error:

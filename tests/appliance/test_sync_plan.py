@@ -63,6 +63,19 @@ def test_a_dry_run_says_what_the_sync_then_does(county: County, tmp_path: Path) 
     assert stick["seconds"] is None and stick["groups"][0]["ways"][0]["road"] == "directory"
 
 
+def test_a_reserve_is_not_taken_anew_where_there_is_room(county: County, tmp_path: Path) -> None:
+    """64 MiB of metadata at each try of a box without a line would wear its card."""
+    box = tmp_path / "box"
+    call(box, "box", "init", "--hub", county.public, "--root", county.public / "metadata" / "1.root.json")
+    config = box / "config.toml"
+    config.write_text(config.read_text().replace("# reserve_mb = 64", "reserve_mb = 1"))
+    call(box, "box", "sync")
+    held = (box / "reserve").stat()
+    call(box, "box", "sync")
+    again = (box / "reserve").stat()
+    assert (again.st_ino, again.st_mtime_ns) == (held.st_ino, held.st_mtime_ns)
+
+
 def county_file(county: County, resource_id: str) -> str:
     with county.store.library.reading() as reader:
         entry = reader.resource(resource_id)
