@@ -96,13 +96,15 @@ class DirectoryRoad:
             for copied in copies:
                 self.received_bytes += copied.count
                 progress(copied.count)
+                for file in (file for file, error in copied.files if error is None):
+                    batches.add(staged_file(file, staging))
+                    dead_in_a_row = 0
+                if (ended := self._governor.failure(lan=True)) is not None:
+                    batches.flush()
+                    raise ended
+                # A group ends with what failed.
                 for file, error in copied.files:
-                    if (ended := self._governor.failure(lan=True)) is not None:
-                        batches.flush()
-                        raise ended
                     if error is None:
-                        batches.add(staged_file(file, staging))
-                        dead_in_a_row = 0
                         continue
                     missed.append(Missed(file=file, error=error))
                     if not isinstance(error, RoadError):
