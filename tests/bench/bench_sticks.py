@@ -38,6 +38,7 @@ from sync.exporting.disk import Disk
 MB = 1_000_000
 LARGE_BYTES = 5 * MB
 SPARE_BYTES = 200 * MB
+_ASKED_BYTES = 64 * MB
 
 
 def write_content(county: County, folder: Path, total_bytes: int) -> int:
@@ -49,7 +50,10 @@ def write_content(county: County, folder: Path, total_bytes: int) -> int:
         sizes.append(noise.randrange(20_000, 120_000))
     folder.mkdir()
     for number, size in enumerate(sizes):
-        content = noise.randbytes(size)
+        # At once no more than a quarter of a gigabyte can be asked for.
+        content = b"".join(
+            noise.randbytes(min(_ASKED_BYTES, size - at)) for at in range(0, size, _ASKED_BYTES)
+        )
         county.add(f"r{number:05}", content, title=f"第{number}课")
         (folder / f"{number:05}.bin").write_bytes(content)
     county.publish(now=NOW)
