@@ -79,7 +79,7 @@ def write(
                 target.stop.set()
             raise
     records.keep(record or image.with_name(records.RECORD_NAME), [records.line_of(one) for one in results])
-    call.answer([_json(call, one) for one in results], "\n".join(_text(call, one) for one in results))
+    call.answer([written_json(call, one) for one in results], "\n".join(_text(call, one) for one in results))
     call.end(next((one.refusal for one in results if one.refusal is not None), None))
 
 
@@ -159,7 +159,8 @@ def together(call: Call, what: str, count: int) -> Iterator[Any]:
             draw.close()
 
 
-def _json(call: Call, written: Written) -> dict[str, Any]:
+def written_json(call: Call, written: Written) -> dict[str, Any]:
+    """Return what `--json` prints of a card or disk that was written."""
     refusal = written.refusal
     return {
         "target": str(written.target.path),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.cli.bar import size_text, time_text
-from appliance.cli.cards import list_devices, target_at, together
+from appliance.cli.cards import list_devices, target_at, together, written_json
 from appliance.cli.options import Call, leaf
 from catalog.clock import system_clock
 from catalog.errors import ConfigError, UsageError
@@ -63,7 +63,10 @@ def format_disks(
                 target.stop.set()
             raise
     records.keep(record, [records.line_of(one) for one in results])
-    call.answer([_json(call, one) for one in results], "\n".join(_text(call, one) for one in results))
+    call.answer(
+        [written_json(call, one) | {"uuid": one.image.version} for one in results],
+        "\n".join(_text(call, one) for one in results),
+    )
     call.end(next((one.refusal for one in results if one.refusal is not None), None))
 
 
@@ -74,22 +77,6 @@ def _refuse_contents(target: Target) -> None:
     size_bytes = target.device.size_bytes if target.device else target.path.stat().st_size
     model = target.device.model if target.device else ""
     refuse_contents(f"{target.path} {model}".strip(), contents(target.path, size_bytes))
-
-
-def _json(call: Call, written: Written) -> dict[str, Any]:
-    refusal = written.refusal
-    return {
-        "target": str(written.target.path),
-        "serial": written.target.device.serial if written.target.device else "",
-        "done": refusal is None,
-        "size_bytes": written.image.size_bytes,
-        "written_bytes": written.written_bytes,
-        "uuid": written.image.version,
-        "sha256": written.image.sha256,
-        "seconds": round(written.seconds, 1),
-        "code": refusal.code if refusal else None,
-        "message": refusal.line(call.language) if refusal else None,
-    }
 
 
 def _text(call: Call, written: Written) -> str:

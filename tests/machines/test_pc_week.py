@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.bench_image import start_of
 from bench.course_files import THIS_WEEK, WPS, deck, exercises, handout
 from bench.edits import word
 from command import call, command, environment
@@ -123,7 +124,7 @@ class School:
     def day(self, *more: Path) -> Iterator[Started]:
         """Switch the machine on; whatever happens in the block, the day ends with the plug pulled."""
         with pc(self.system, self.place / "pc", disks=(self.data, *more)) as machine:
-            machine.wait_for_page("/healthz", seconds=DAY_SECONDS)
+            print(start_of(machine))
             yield machine
             machine.pull_the_plug()
 
