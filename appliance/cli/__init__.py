@@ -78,10 +78,17 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(141)
     except OSError as error:
         _refuse(storage_error(error, error.filename or ""))
+    finally:
+        # Python is about to wait for its threads: there is nobody left whom an exception could reach.
+        signal.signal(signal.SIGTERM, _leave)
 
 
 def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _leave(number: int, frame: Any) -> None:
+    os._exit(130)
 
 
 def _unheard(what: Any) -> None:
