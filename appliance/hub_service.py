@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from appliance.box import VERSION
+from appliance.faults import faults
 from appliance.hub import Hub
 from appliance.notify import answers, notified
 from appliance.plugging.notes import STICKS, read_notes, run_directory
@@ -121,6 +122,7 @@ class HubApp:
             media=(*MEDIA, run_directory() / STICKS),
             sticks=lambda: tuple(map(stick_of_note, read_notes(run_directory()))),
             cards=self._cards,
+            faults=lambda language: faults(run_directory(), language),
         )
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()

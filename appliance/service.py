@@ -161,9 +161,9 @@ def box_application(
     box: Box, operations: BoxOperations, *, page_port: int, package_port: int, host: str
 ) -> Watched:
     """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
+    from appliance.faults import faults
     from appliance.plugging.notes import run_directory
     from appliance.reach import reach_of
-    from appliance.wireless.note import faults
     from sync.children import note_child
     from sync.serve import held_tree
     from webui.app import create_box_app

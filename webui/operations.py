@@ -125,7 +125,8 @@ class Operations(Protocol):
         """Return what the last run planned to fetch, as `box sync --dry-run --json` prints it; None before the first."""
 
 
-def _no_faults(language: str) -> tuple[str, ...]:
+def no_faults(language: str) -> tuple[str, ...]:
+    """Return what a machine without a fault says."""
     return ()
 
 
@@ -149,4 +150,4 @@ class BoxSettings:
     blobs: Path
     reach: Callable[[], Reach] = Reach
     sticks: Callable[[], tuple[Stick, ...]] = tuple
-    faults: Callable[[str], tuple[str, ...]] = field(default=_no_faults)
+    faults: Callable[[str], tuple[str, ...]] = field(default=no_faults)

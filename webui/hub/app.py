@@ -144,6 +144,7 @@ def _home(console: Console) -> Blueprint:
         return console.page(
             "home.html",
             at="home",
+            faults=console.settings.faults(console.language()),
             last=releases[0] if releases else None,
             receiving=sum(job.state == RECEIVING for job in jobs),
             review=sum(job.state == REVIEW for job in jobs),

@@ -17,6 +17,7 @@ from catalog.ingest.session import IngestSession
 from catalog.progress import OnProgress
 from catalog.stick import Stick
 from webui.hub.card_operations import CardOperations
+from webui.operations import no_faults
 
 MEDIA = (Path("/media"), Path("/run/media"), Path("/mnt"))
 Tell = OnProgress
@@ -121,6 +122,7 @@ class HubSettings:
     `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
     under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
     was told of when they were plugged in, with what is wrong with them. `cards` writes cards (None: no such page).
+    `faults` returns, in a language, a line for each thing that is wrong with the machine.
     """
 
     hub_id: str
@@ -135,3 +137,4 @@ class HubSettings:
     mounts: Path = Path("/proc/self/mountinfo")
     sticks: Callable[[], tuple[Stick, ...]] = tuple
     cards: CardOperations | None = None
+    faults: Callable[[str], tuple[str, ...]] = field(default=no_faults)
