@@ -6,19 +6,21 @@
     system-b/ tryboot.txt                  left free: an update lays out system B there and tries it once by
                                            `reboot "0 tryboot"`, before `config.txt` is made to name it
 
-The boards' chain of firmware can not be run here; `findings` reads these files as the firmware would
-(Raspberry Pi documentation, config.txt: boot options, conditional filters; Debian's raspi-firmware 1.20240424).
+The boards' chain of firmware can not be run here; `findings` reads these files as the firmware would, and the firmware
+itself for the settings and the names of device trees that it knows (Raspberry Pi documentation, config.txt: boot
+options, conditional filters; Debian's raspi-firmware 1.20240424).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.errors import ConfigError
 from images.disk import SYSTEM_A
+from images.fat_files import Partition
 
 CONFIG, PREFIX, COMMANDS = "config.txt", "system-a/", "cmdline.txt"
 KERNEL, INITRAMFS, OVERLAYS = "vmlinuz", "initrd.img", "overlays/"
@@ -29,6 +31,11 @@ _LINE_BYTES, _ARGUMENTS_BYTES, _TRY_BYTES = 78, 1024, 512
 # A Zero 2 W has 512 MiB; the kernel unpacks the initramfs beside what was loaded.
 _LOADED_BYTES = 160 << 20
 _IMAGE_MAGIC, _IMAGE_MAGIC_AT, _TREE_MAGIC = b"ARM\x64", 56, b"\xd0\x0d\xfe\xed"
+# An ELF of 32 bits for Broadcom's VideoCore III, and what of it says how long it is.
+_START_MAGIC, _START_MACHINE, _SECTIONS = b"\x7fELF\x01", 137, struct.Struct("<I10xHH")
+# What a start file must know to take a system's files from under a prefix, by the kernel's own names of trees.
+_START_WORDS = ("os_prefix", "upstream_kernel", "arm_64bit", "bcm%d-rpi-%s.dtb")
+_PROTECTIVE_TYPE = 0xEE
 _INITRAMFS_MAGICS = (b"070701", b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ", b"\x02\x21\x4c\x18")
 # No name of a console's speed or of a medium: the same card starts from the slot and from a USB reader.
 _ARGUMENTS = f"root=LABEL={SYSTEM_A} ro rootwait console=ttyS1,115200 console=tty0 panic=10 quiet"
@@ -119,6 +126,19 @@ def findings(files: Mapping[str, bytes | Path]) -> list[str]:
     return list(dict.fromkeys(_findings(read)))
 
 
+def table_findings(parts: Collection[Partition]) -> list[str]:
+    """Return what keeps a board from reading a disk with the MBR entries `parts`: it starts from the first, a FAT."""
+    types = {part.number: part.type_code for part in parts}
+    found = []
+    if not any(part.number == 1 and part.is_fat for part in parts):
+        found.append(f"the first partition is no FAT but of type {types.get(1, 0):02x}")
+    # This version of the firmware does not start from such a disk.
+    found += [
+        f"partition {number} guards a GPT" for number, kind in types.items() if kind == _PROTECTIVE_TYPE
+    ]
+    return found
+
+
 def settings(text: str, filters: frozenset[str]) -> dict[str, str]:
     """Return what config.txt in `text` sets for a board that reads the sections in `filters` (pure).
 
@@ -157,9 +177,7 @@ def _findings(files: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def _model_findings(files: Mapping[str, bytes], model: Model, config: Mapping[str, str]) -> Iterator[str]:
-    for name in model.firmware:
-        if not _content(files, name):
-            yield f"{name} is missing"
+    yield from _firmware_findings(files, model)
     if config.get("arm_64bit") != "1":
         yield "arm_64bit is not 1: the kernel would be started as 32-bit"
     prefix = config.get("os_prefix", "")
@@ -185,6 +203,27 @@ def _model_findings(files: Mapping[str, bytes], model: Model, config: Mapping[st
     yield from _argument_findings(_content(files, prefix + config.get("cmdline", COMMANDS)), prefix)
 
 
+def _firmware_findings(files: Mapping[str, bytes], model: Model) -> Iterator[str]:
+    for name in model.firmware:
+        data = _content(files, name)
+        if not data:
+            yield f"{name} is missing"
+        elif name.endswith(".elf"):
+            yield from (f"{name} {wrong}" for wrong in _start_findings(data, model))
+
+
+def _start_findings(data: bytes, model: Model) -> Iterator[str]:
+    if not data.startswith(_START_MAGIC) or len(data) < 52 or data[18] != _START_MACHINE:
+        yield "is no program for the boards' VideoCore"
+        return
+    place, size, count = _SECTIONS.unpack_from(data, 32)
+    if place + size * count > len(data):
+        yield f"is cut off: {len(data)} of {place + size * count} bytes"
+    for word in (*_START_WORDS, model.tree.partition("-rpi-")[2]):
+        if b"\0" + word.encode() + b"\0" not in data:
+            yield f"knows no {word}"
+
+
 def _tree_findings(
     files: Mapping[str, bytes], model: Model, config: Mapping[str, str], prefix: str
 ) -> Iterator[str]:
@@ -192,7 +231,10 @@ def _tree_findings(
         names = [config["device_tree"]]
     else:
         names = [f"{model.tree if config.get('upstream_kernel') == '1' else model.other}.dtb"]
-    for name in names:
+        if prefix:
+            # Which name is looked for before the prefix is taken is not told.
+            names = [f"{model.tree}.dtb", f"{model.other}.dtb"]
+    for name in dict.fromkeys(names):
         tree = _content(files, prefix + name)
         if tree is None:
             yield f"device tree {prefix}{name} is missing"

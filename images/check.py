@@ -119,7 +119,7 @@ def _loader(image: Opened) -> Iterator[Found]:
     names = {name.lower() for name in image.boot_names}
     if "config.txt" in names:
         files = {name: image.boot_file(name) for name in image.boot_names}
-        findings = boot_rpi.findings(files)
+        findings = [*boot_rpi.table_findings(image.partitions.values()), *boot_rpi.findings(files)]
         arguments = files.get(f"{boot_rpi.PREFIX}{boot_rpi.COMMANDS}", b"").decode("utf-8", "replace")
         yield "loader", "树莓派的启动文件齐全（静态核对）", "the Raspberry Pi's boot files (by reading)", "; ".join(findings), f"{len(files)} files"  # fmt: skip
     else:

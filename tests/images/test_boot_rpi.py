@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import ConfigError
-from images.boot_rpi import MODELS, boot_files, findings, settings
+from images.boot_rpi import MODELS, boot_files, findings, settings, table_findings
+from images.fat_files import Partition
 from images.recipe import Role, read_recipe
 
 VERSION = "6.12.107+deb13-arm64"
+FIRMWARE_KNOWS = ("os_prefix", "upstream_kernel", "arm_64bit", "bcm%d-rpi-%s.dtb")
+BOARDS_OF = {"start.elf": ("3-b", "3-b-plus", "3-a-plus", "zero-2-w"), "start4.elf": ("4-b", "400", "cm4-io")}
 
 
 def kernel(size_bytes: int = 38 << 20) -> bytes:
@@ -24,6 +27,13 @@ def tree(compatible: str) -> bytes:
     """The head of a device tree blob and what it says it is for."""
     body = compatible.encode() + b"\0brcm,bcm2837\0"
     return b"\xd0\x0d\xfe\xed" + struct.pack(">I", 8 + len(body)) + body
+
+
+def start_file(*words: str) -> bytes:
+    """The head of a start file, what it knows, and where its list of sections ends: at its end."""
+    known = b"".join(b"\0" + word.encode() + b"\0" for word in (*FIRMWARE_KNOWS, *words))
+    end = 52 + len(known)
+    return b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 137, 1, 0, 0, end, 0, 52, 0, 0, 40, 2, 1) + known + bytes(80)  # fmt: skip
 
 
 @pytest.fixture
@@ -39,8 +49,10 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     for model in MODELS:
         (trees / f"{model.tree}.dtb").write_bytes(tree(model.compatible))
     (trees / "bcm2712-rpi-5-b.dtb").write_bytes(tree("raspberrypi,5-model-b"))
-    for name in ("bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "start_x.elf"):
+    for name in ("bootcode.bin", "fixup.dat", "fixup4.dat", "start_x.elf"):
         (firmware / name).write_bytes(name.encode())
+    for name, boards in BOARDS_OF.items():
+        (firmware / name).write_bytes(start_file(*boards))
     (firmware / "overlays" / "disable-bt.dtbo").write_bytes(tree("brcm,bcm2835"))
     return root, loader
 
@@ -118,10 +130,14 @@ def changed(name: str, old: str, new: str) -> Callable[[dict[str, bytes | Path]]
         (without("start.elf"), "Pi 3 B: start.elf is missing"),
         (without("fixup4.dat"), "Pi 400: fixup4.dat is missing"),
         (with_content("start4.elf", b""), "CM4: start4.elf is missing"),
+        (with_content("start.elf", b"<html>"), "Zero 2 W: start.elf is no program for the boards' VideoCore"),
+        (with_content("start4.elf", start_file(*BOARDS_OF["start4.elf"])[:-1]), "Pi 4 B: start4.elf is cut off: 206 of 207 bytes"),
+        (with_content("start4.elf", start_file("4-b", "400")), "CM4: start4.elf knows no cm4-io"),
         (without("system-a/vmlinuz"), "Zero 2 W: kernel system-a/vmlinuz is missing"),
         (without("system-a/initrd.img"), "Pi 4 B: initramfs system-a/initrd.img is missing"),
         (without("system-a/cmdline.txt"), "Pi 3 B+: system-a/cmdline.txt is missing"),
         (without("system-a/bcm2711-rpi-cm4-io.dtb"), "CM4: device tree system-a/bcm2711-rpi-cm4-io.dtb is missing"),
+        (without("system-a/bcm2711-rpi-cm4.dtb"), "CM4: device tree system-a/bcm2711-rpi-cm4.dtb is missing"),
         (without("system-a/overlays/README"), "Pi 3 B: system-a/overlays/README is missing: overlays would be looked for elsewhere"),
         (with_content("system-a/vmlinuz", b"MZ\0\0zimg" + bytes(100)), "Pi 3 B: the kernel is no plain arm64 image: the firmware can not unpack it"),
         (with_content("system-a/vmlinuz", kernel(200 << 20)), "Pi 3 B: kernel and initramfs take 200 MiB, more than 160"),
@@ -149,6 +165,16 @@ def test_what_keeps_a_board_from_starting_is_named(
 
 def test_names_on_fat_have_no_case(files: dict[str, bytes | Path]) -> None:
     assert findings({name.upper(): content for name, content in files.items()}) == []
+
+
+def test_a_board_reads_an_mbr_whose_first_partition_is_fat() -> None:
+    def part(number: int, kind: int) -> Partition:
+        return Partition(number=number, type_code=kind, start_bytes=number << 20, size_bytes=1 << 20)
+
+    assert table_findings([part(1, 0x0C), part(2, 0x83)]) == []
+    assert table_findings([part(1, 0x83), part(2, 0x0C)]) == ["the first partition is no FAT but of type 83"]
+    assert table_findings([part(1, 0x0C), part(2, 0xEE)]) == ["partition 2 guards a GPT"]
+    assert table_findings([]) == ["the first partition is no FAT but of type 00"]
 
 
 def test_sections_of_config_txt() -> None:
