@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from catalog.curriculum import SUBJECTS
+
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -76,6 +78,29 @@ def test_every_page_fits_every_screen(
         if name == "missing":
             problems.clear()
         assert problems == [], name
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [320, 360, 440, 1024])
+def test_no_word_on_a_cover_is_broken_in_two(browser: Browser, served: Any, width: int) -> None:
+    page, _ = opened(browser, width, 768)
+    for path in ("/?lang=en", "/browse?stage=primary&grade=g3&lang=en"):
+        page.goto(served.url + path)
+        broken = page.evaluate(
+            """(subjects) => { var slip = document.querySelector('.slip'), broken = [];
+            subjects.forEach(function (subject) {
+              slip.className = 'slip serif' + (subject.length > 5 ? ' long' : '');
+              slip.textContent = subject;
+              subject.split(' ').reduce(function (start, word) {
+                var range = document.createRange();
+                range.setStart(slip.firstChild, start); range.setEnd(slip.firstChild, start + word.length);
+                if (range.getClientRects().length > 1) broken.push(word);
+                return start + word.length + 1;
+              }, 0);
+            }); return broken; }""",
+            [english for _, english, _ in SUBJECTS.values()],
+        )
+        assert broken == [], path
     page.context.close()
 
 
