@@ -107,8 +107,8 @@ def ingest(
         _answer_scan(call, done)
     else:
         _answer_result(call, done)
-        if done.exit_code:
-            click.get_current_context().exit(done.exit_code)
+    if done.exit_code:
+        click.get_current_context().exit(done.exit_code)
 
 
 def _finding_text(call: Call, finding: Finding) -> str:

@@ -70,6 +70,26 @@ def describe(path: Path, media_type: str, work: Path) -> Description:
     return describer(path, media_type, work)
 
 
+def check(path: Path, media_type: str) -> tuple[Finding, ...]:
+    """Refuse the file at `path` for what it says of itself, as `describe` would, and make nothing; return warnings.
+
+    Raises `ContentError` as `describe`, `ConfigError` E-TOOL, `OSError` where it cannot be read.
+    """
+    describer = _DESCRIBERS.get(media_type)
+    if describer is _video:
+        media.probe(path, media_type, code="E-VIDEO")
+    elif describer is _audio:
+        _sound(path, media_type)
+    elif describer is _pdf:
+        return _pdf_pages(path)[1]
+    elif describer is _package:
+        with Archive(path, PACKAGE_LIMITS) as archive:
+            _package_root(archive)
+    elif pictures.can_read(media_type):
+        pictures.check(path)
+    return ()
+
+
 def kind_of(name: str, media_type: str, otherwise: str) -> str:
     """Return the kind that the words of a file's `name` tell, else `otherwise`; a picture is a picture."""
     if media_type.startswith("image/"):
@@ -125,20 +145,25 @@ def _video(path: Path, media_type: str, work: Path) -> Description:
 
 
 def _audio(path: Path, media_type: str, work: Path) -> Description:
-    seconds = ogg_seconds(path) if media_type == "audio/ogg" else None
-    plays = media_type in ("audio/mpeg", "audio/ogg")
-    if seconds is None:
-        found = media.probe(path, media_type, code="E-AUDIO")
-        if not found.audio:
-            raise ContentError("E-AUDIO", expected="sound", found=found.video)
-        seconds = found.duration_seconds
-        plays = plays or (media_type == "audio/mp4" and found.audio == "aac")
+    seconds, plays = _sound(path, media_type)
     if plays:
         return Description(kind="audio", duration_seconds=seconds or None, plays=True)
     target = work / "play.mp3"
     media.write_play_audio(path, media_type, target)
     derived = Derived(role="play", name="play.mp3", media_type="audio/mpeg", path=target)
     return Description(kind="audio", duration_seconds=seconds or None, derived=(derived,))
+
+
+def _sound(path: Path, media_type: str) -> tuple[float, bool]:
+    """Return how long a recording is (seconds) and whether it plays as it is."""
+    seconds = ogg_seconds(path) if media_type == "audio/ogg" else None
+    plays = media_type in ("audio/mpeg", "audio/ogg")
+    if seconds is not None:
+        return seconds, plays
+    found = media.probe(path, media_type, code="E-AUDIO")
+    if not found.audio:
+        raise ContentError("E-AUDIO", expected="sound", found=found.video)
+    return found.duration_seconds, plays or (media_type == "audio/mp4" and found.audio == "aac")
 
 
 def _picture(path: Path, media_type: str, work: Path) -> Description:
@@ -155,12 +180,9 @@ def _picture(path: Path, media_type: str, work: Path) -> Description:
 
 
 def _pdf(path: Path, media_type: str, work: Path) -> Description:
-    try:
-        pages = media.pdf_pages(path)
-    except media.ToolError as error:
-        if error.code != "E-PDF-LOCKED":
-            raise
-        return Description(findings=(Finding(code=error.code, level=WARNING),))
+    pages, findings = _pdf_pages(path)
+    if pages is None:
+        return Description(findings=findings)
     directory = work / "pages"
     directory.mkdir()
     images = media.write_page_images(path, directory, pages)
@@ -173,6 +195,16 @@ def _pdf(path: Path, media_type: str, work: Path) -> Description:
     if text.read_bytes().strip():
         derived.append(Derived(role="text", name="text.txt", media_type="text/plain", path=text))
     return Description(pages=pages, derived=tuple(derived))
+
+
+def _pdf_pages(path: Path) -> tuple[int | None, tuple[Finding, ...]]:
+    """Return the number of pages; none, and a warning, where a password is asked."""
+    try:
+        return media.pdf_pages(path), ()
+    except media.ToolError as error:
+        if error.code != "E-PDF-LOCKED":
+            raise
+        return None, (Finding(code=error.code, level=WARNING),)
 
 
 def _office(path: Path, media_type: str, work: Path) -> Description:
@@ -199,11 +231,7 @@ def _package(path: Path, media_type: str, work: Path) -> Description:
     derived = []
     outside = False
     with Archive(path, PACKAGE_LIMITS) as archive:
-        if archive.findings:
-            raise ContentError("E-PACKAGE", found=f"{archive.findings[0].code} {archive.findings[0].path}")
-        root = package_root([member.path for member in archive.members])
-        if root is None:
-            raise ContentError("E-PACKAGE", expected="index.html", found="-")
+        root = _package_root(archive)
         for number, member in enumerate(sorted(archive.members, key=lambda member: member.path)):
             if not member.path.startswith(root):
                 continue
@@ -215,6 +243,15 @@ def _package(path: Path, media_type: str, work: Path) -> Description:
             derived.append(item)
     derived.sort(key=lambda file: start_order(file.package_path or ""))
     return Description(kind="interactive", requires=("network",) if outside else (), derived=tuple(derived))
+
+
+def _package_root(archive: Archive) -> str:
+    if archive.findings:
+        raise ContentError("E-PACKAGE", found=f"{archive.findings[0].code} {archive.findings[0].path}")
+    root = package_root([member.path for member in archive.members])
+    if root is None:
+        raise ContentError("E-PACKAGE", expected="index.html", found="-")
+    return root
 
 
 def package_file(path: Path, package_path: str) -> Derived:

@@ -35,6 +35,11 @@ class Scan:
     def errors(self) -> tuple[Finding, ...]:
         return tuple(item for item in self.findings if item.level == ERROR)
 
+    @property
+    def exit_code(self) -> int:
+        """The status with which the ingest itself would end."""
+        return _exit_code(self.errors)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestResult:
@@ -51,5 +56,9 @@ class IngestResult:
     @property
     def exit_code(self) -> int:
         """0, or the status of the finding that refused a whole list: a refused row or file does not stop the others."""
-        lists = [item for item in self.rejected if item.code in _WHOLE_LIST and not item.row]
-        return max((MESSAGES[item.code].exit_code for item in lists), default=0)
+        return _exit_code(self.rejected)
+
+
+def _exit_code(errors: tuple[Finding, ...]) -> int:
+    lists = [item for item in errors if item.code in _WHOLE_LIST and not item.row]
+    return max((MESSAGES[item.code].exit_code for item in lists), default=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -34,17 +36,31 @@ def write_jpeg(path: Path, target: Path, *, width: int = THUMB_WIDTH, quality: i
     Raises `ContentError` E-PICTURE where it is broken or has more than `MAX_PIXELS` pixels, `StorageError` where the disk refuses.
     """
     try:
+        with _decoded(path, width) as small, target.open("wb") as out:
+            small.save(out, "JPEG", quality=quality, optimize=True)
+    except OSError as error:
+        raise storage_error(error, target) from error
+
+
+def check(path: Path) -> None:
+    """Decode the picture at `path` as `write_jpeg` does; raise `ContentError` E-PICTURE, `OSError` where it can't be read."""
+    with _decoded(path, THUMB_WIDTH):
+        pass
+
+
+@contextmanager
+def _decoded(path: Path, width: int) -> Iterator[Image.Image]:
+    """Give the picture at `path` upright, in colours, at most `width` pixels wide."""
+    try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 size = f"{picture.width}x{picture.height}"
                 raise ContentError("E-PICTURE", expected=f"< {MAX_PIXELS // 1_000_000} MP", found=size)
             picture.draft("RGB", (width, width * 4))
-            small = _small(picture, width)
-            with target.open("wb") as out:
-                small.save(out, "JPEG", quality=quality, optimize=True)
+            yield _small(picture, width)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise storage_error(error, target) from error
+            raise
         raise ContentError("E-PICTURE", found=str(error)[:120]) from error
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from catalog.blobs import BlobStore, Staged
 from catalog.errors import ContentError, UsageError
@@ -21,11 +23,12 @@ from catalog.ingest.archive import SOURCE_LIMITS, Archive
 from catalog.ingest.drafts import Draft, DraftMaker, finding_of
 from catalog.ingest.findings import ERROR, WARNING, Finding
 from catalog.ingest.folder import folder_rules
+from catalog.ingest.glance import Glance
 from catalog.ingest.intake import Intake, Taken
 from catalog.ingest.lists import LIST_SUFFIXES, has_header, is_unreadable, read_list
 from catalog.ingest.locate import Locator
 from catalog.ingest.outcome import IngestResult, Scan
-from catalog.ingest.sniff import HEAD_BYTES, broken_claim, sniff_head, suffix_of
+from catalog.ingest.sniff import suffix_of
 from catalog.ingest.sources import Source, SourceFile, source_of
 from catalog.ingest.workplace import Workplace
 from catalog.library import Library, Reader
@@ -42,6 +45,7 @@ _BATCH_RECORDS = 400
 _BATCH_BYTES = 256 << 20
 _BATCH_SECONDS = 5.0
 _NAMED_UNLISTED = 5
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -108,24 +112,34 @@ class IngestSession:
         self.close()
 
     def scan(self) -> Scan:
-        """Look at everything but the bytes and return what `run` would take and refuse."""
+        """Open everything, keep nothing, and return what `run` would take and refuse.
+
+        Raises as `run` does.
+        """
         maker = self._maker()
         taken = new = bare = 0
         seen: set[str] = set()
-        for draft in self._drafts(maker):
-            problems = [
-                finding for item in draft.wanted if item.file for finding in self._glance(draft, item.file)
-            ]
-            if problems:
-                maker.reject(draft, problems)
-                continue
-            taken += 1
-            bare += not draft.wanted
-            seen.update(item.file.path for item in draft.wanted if item.file)
-            with self._library.reading() as reader:
-                new += not reader.numbers_of([draft.resource.id])
-            if taken % 100 == 0:
-                self._progress(Progress(phase="scan", done=taken, item=draft.label))
+        glance = Glance(self._library, self._source, self._work.new("scan-"))
+        total = self._count()
+        with closing(_ordered(glance.look, self._drafts(maker))) as work:
+            for draft, problems in work:
+                maker.findings += [finding for finding in problems if finding.level == WARNING]
+                if errors := [finding for finding in problems if finding.level == ERROR]:
+                    maker.reject(draft, errors)
+                    continue
+                taken += 1
+                bare += not draft.wanted
+                seen.update(item.file.path for item in draft.wanted if item.file)
+                with self._library.reading() as reader:
+                    new += not reader.numbers_of([draft.resource.id])
+                self._progress(
+                    Progress(
+                        phase="scan",
+                        done=taken + len(maker.rejected),
+                        total=max(total, taken),
+                        item=draft.label,
+                    )
+                )
         listed = {path for path, _, _ in self._lists}
         return Scan(
             rows=taken + len(maker.rejected),
@@ -155,9 +169,8 @@ class IngestSession:
         batch: list[Taken] = []
         since = time.monotonic()
         done_bytes = staged_bytes = 0
-        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ingest")
-        try:
-            for taken in _ordered(pool, intake, self._drafts(maker)):
+        with closing(_ordered(intake.take, self._drafts(maker))) as work:
+            for taken in work:
                 if taken.refused:
                     draft = taken.draft
                     for item in taken.staged:
@@ -186,9 +199,7 @@ class IngestSession:
                         item=taken.draft.label,
                     )
                 )
-            self._commit(batch, tally)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._commit(batch, tally)
         return IngestResult(
             rows=tally.added + tally.changed + tally.unchanged + len(maker.rejected),
             added=tally.added,
@@ -267,25 +278,6 @@ class IngestSession:
         readable = [path for _, path, _ in self._lists if not _refused_list(path)]
         return sum(1 for path in readable for _ in read_list(path, lambda _: None))
 
-    def _glance(self, draft: Draft, file: SourceFile) -> Iterator[Finding]:
-        """Yield what the size and the first bytes of `file` already give away."""
-        if file.size_bytes == 0:
-            yield Finding(code="E-EMPTY-FILE", sheet=draft.sheet, row=draft.row, path=file.path)
-            return
-        try:
-            with self._source.open(file) as stream:
-                head = stream.read(HEAD_BYTES)
-        except (OSError, ContentError) as error:
-            yield Finding(
-                code="E-FILE-READ", sheet=draft.sheet, row=draft.row, path=file.path, found=str(error)[:120]
-            )
-            return
-        if head.startswith(b"PK\x03\x04"):
-            return
-        media_type = sniff_head(head, file.name)
-        if code := broken_claim(file.name, media_type):
-            yield Finding(code=code, sheet=draft.sheet, row=draft.row, path=file.path, found=media_type)
-
     def _commit(self, batch: list[Taken], tally: _Tally) -> None:
         """Let the bytes through the door, then write records, derivations and stamps in one transaction."""
         staged: dict[str, Staged] = {}
@@ -339,15 +331,19 @@ class IngestSession:
         return resource
 
 
-def _ordered(pool: ThreadPoolExecutor, intake: Intake, drafts: Iterator[Draft]) -> Iterator[Taken]:
-    """Yield what `intake` makes of `drafts`, in their order, with a bounded number in work."""
-    window: deque[Future[Taken]] = deque()
-    for draft in drafts:
-        window.append(pool.submit(intake.take, draft))
-        if len(window) >= _WINDOW:
+def _ordered(work: Callable[[Draft], _T], drafts: Iterator[Draft]) -> Generator[_T, None, None]:
+    """Yield what `work` makes of `drafts`, in their order, some at once and with a bounded number in work."""
+    window: deque[Future[_T]] = deque()
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ingest")
+    try:
+        for draft in drafts:
+            window.append(pool.submit(work, draft))
+            if len(window) >= _WINDOW:
+                yield window.popleft().result()
+        while window:
             yield window.popleft().result()
-    while window:
-        yield window.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _order(resource: Resource) -> tuple[object, ...]:

@@ -58,6 +58,9 @@ class Source(Protocol):
     def open(self, file: SourceFile) -> AbstractContextManager[IO[bytes]]:
         """Give the bytes of `file`."""
 
+    def place(self, file: SourceFile) -> Path | None:
+        """Return where the bytes of `file` lie as they are, None inside of an archive."""
+
     def close(self) -> None:
         """Let go of the source."""
 
@@ -105,6 +108,9 @@ class FolderSource:
 
     def open(self, file: SourceFile) -> IO[bytes]:
         return self._places[file.path].open("rb")
+
+    def place(self, file: SourceFile) -> Path | None:
+        return self._places[file.path]
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -163,6 +169,9 @@ class ArchiveSource:
 
     def open(self, file: SourceFile) -> AbstractContextManager[IO[bytes]]:
         return self._archive.open(self._members[file.path])
+
+    def place(self, file: SourceFile) -> Path | None:
+        return None
 
     def close(self) -> None:
         self._archive.close()

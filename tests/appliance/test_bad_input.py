@@ -110,6 +110,8 @@ def test_a_bad_list_is_one_line_and_stops_nothing(name: str, hub: Path, tmp_path
     with Hub.open(hub) as opened, opened.library.reading() as reader:
         before = {entry.resource.id for entry in reader.entries()}
     tree = tree_of(hub)
+    found, line = said(hub, "hub", "ingest", folder, "--dry-run", code=status)
+    assert found == code, line
     found, line = said(hub, "hub", "ingest", folder, code=status)
     assert found == code, line
     with Hub.open(hub) as opened, opened.library.reading() as reader:

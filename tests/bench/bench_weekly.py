@@ -4,7 +4,8 @@ Run: `python tests/bench/bench_weekly.py [--film-megabytes 50] [--boxes 3] [--fi
 often: `edits.py`. Beside ours, in the same run and over the same lines: `rsync -z --zc=zstd` of the plain files (names as
 last week's) with the catalogue as one file, and whole files by HTTP. Bytes are those of IP packets: what left the hub,
 per box, and what boxes sent to it (an rsync client sends the checksums of what it has). `edits` is all but the films: the
-part that patches are for; of it the new photos are bytes that nobody had, which every way has to bring.
+part that patches are for; of it the new photos are bytes that nobody had, which every way has to bring: they count with
+the packets' heads that plain HTTP of the same run takes for as many bytes of a film.
 `--kinds` tells without any line what each kind of edit costs in a patch and in rsync (mean of its files, application
 bytes, down and up), and the CPU seconds of all patches. Prints one JSON object.
 """
@@ -230,15 +231,15 @@ def main() -> None:
             "rsync -z --zc=zstd": week.rsync(),
             "whole files": week.whole(),
         }
-        photos = found["new_photo_bytes"]
+        films_bytes = FILMS * options.film_megabytes * 1e6
+        on_the_line = found["whole files"]["films"]["box_bytes"] / films_bytes
+        photos = found["new_photo_line_bytes"] = round(found["new_photo_bytes"] * on_the_line)
         ours, theirs = found["ours"]["edits"], found["rsync -z --zc=zstd"]["edits"]
         for name, keys in (("", ("box_bytes",)), ("_both_ways", ("box_bytes", "box_sent_bytes"))):
             mine, other = (sum(way[key] for key in keys) for way in (ours, theirs))
             found[f"edits_to_rsync{name}"] = round(mine / other, 3)
             found[f"edits_to_rsync_but_photos{name}"] = round((mine - photos) / (other - photos), 3)
-        found["films_egress"] = round(
-            found["ours"]["films"]["hub_bytes"] / (FILMS * options.film_megabytes * 1e6), 3
-        )
+        found["films_egress"] = round(found["ours"]["films"]["hub_bytes"] / films_bytes, 3)
     print(json.dumps(found, indent=1))
 
 

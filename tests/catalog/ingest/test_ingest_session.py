@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,10 +63,29 @@ def test_one_bad_row_never_stops_the_others(tmp_path: Path, media_folder: Path, 
             ["k-008", "奥", "奥数", *PLACE[1:], "微课", "files\\sound.ogg"],
             ["k-009", "只有目录", *PLACE, "微课", None],
             ["", "无号", *PLACE, "图片", "D:\\资源\\files\\picture.png"],
+            ["k-011", "坏片", *PLACE, "微课", "files/broken.mp4"],
+            ["k-012", "坏文", *PLACE, "教案", "files/broken.pdf"],
+            ["k-013", "坏图", *PLACE, "图片", "files/broken.png"],
+            ["k-014", "坏音", *PLACE, "音频", "files/broken.mp3"],
         ],
     )
     (source / "files" / "empty.mp4").touch()
     (source / "files" / "fake.pdf").write_text("this is no pdf")
+    # What the first bytes promise, and the rest does not keep.
+    for whole, broken in (
+        ("fast.mp4", "broken.mp4"),
+        ("paper.pdf", "broken.pdf"),
+        ("picture.png", "broken.png"),
+    ):
+        data = (media_folder / whole).read_bytes()
+        (source / "files" / broken).write_bytes(data[:40])
+    (source / "files" / "broken.mp3").write_bytes(b"ID3\x04\x00\x00\x00\x00\x00\x00" + bytes(2000))
+    packed = tmp_path / "county.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(source.rglob("*.*")):
+            archive.write(path, path.relative_to(source))
+    with session(store, packed) as ingest:
+        packed_scan = ingest.scan()
     with session(store, source) as ingest:
         scan = ingest.scan()
         result = ingest.run()
@@ -78,9 +98,14 @@ def test_one_bad_row_never_stops_the_others(tmp_path: Path, media_folder: Path, 
         ("三上", 6, "E-PDF"),
         ("三上", 7, "E-NAME"),
         ("三上", 8, "E-TITLE"),
+        ("三上", 12, "E-VIDEO"),
+        ("三上", 13, "E-PDF"),
+        ("三上", 14, "E-PICTURE"),
+        ("三上", 15, "E-AUDIO"),
     ]
-    assert sorted((item.sheet, item.row, item.code) for item in scan.errors) == sorted(rejected)
-    assert (result.rows, result.added, result.exit_code) == (10, 4, 0)
+    for looked in (scan, packed_scan):
+        assert sorted((item.sheet, item.row, item.code) for item in looked.errors) == sorted(rejected)
+    assert (result.rows, result.added, result.exit_code) == (14, 4, 0)
     assert next((item.code, item.found) for item in result.warnings) == ("E-CODE", "奥数")
     found = records(store)
     assert set(found) == {"好", "奥", "只有目录", "无号"}
