@@ -18,6 +18,7 @@ from appliance.notify import answers, notified
 from appliance.plugging.notes import STICKS, read_notes, run_directory
 from appliance.plugging.stay import stick_of_note
 from appliance.ports import listen, port_of
+from appliance.recovery import HubRecovery
 from appliance.seeder import Seeder
 from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
 from catalog.clock import CHINA
@@ -123,6 +124,7 @@ class HubApp:
             sticks=lambda: tuple(map(stick_of_note, read_notes(run_directory()))),
             cards=self._cards,
             faults=lambda language: faults(run_directory(), language),
+            recovery=HubRecovery(hub.directory, hub.local, hub.clock),
         )
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()

@@ -5,6 +5,7 @@ Invariant: every address, picture and style is in the page itself; it opens on a
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from html import escape
 
@@ -19,6 +20,9 @@ h2 { font-size: 13pt; margin: 1.6em 0 .3em } p, li { margin: .2em 0 } .en { colo
 .box { border: 1px solid #999; padding: .7em 1em } .qr { float: right; margin: 0 0 1em 1.5em; text-align: center }
 .line { border-bottom: 1px solid #999; display: inline-block; min-width: 9em } ol { padding-left: 1.4em }
 """
+
+
+_PASSPHRASE = re.compile(r'<p class="box code"><b>([^<]+)</b></p>')
 
 
 def groups(fingerprint: str) -> str:
@@ -59,10 +63,16 @@ def render_sheet(*, name: str, fingerprint: str, passphrase: str, now: datetime)
 <br><span class="en">Print this page twice, seal each copy, let two people lock them away.</span></li>
 <li>把恢复文件 recovery.json 拷到两只 U 盘，与这张纸分开存放。
 <br><span class="en">Copy recovery.json to two USB sticks; keep them apart from this sheet.</span></li>
-<li>核对无误后，从县中心的电脑上删除 recovery 文件夹里的这一页和 recovery.json。
-<br><span class="en">Then delete this page and recovery.json from the hub's recovery folder.</span></li>
+<li>核对无误后，在县中心网页的“恢复单”一页按“核对，并从主机上删除”；不用网页的，删除 recovery 文件夹里的这一页和 recovery.json。
+<br><span class="en">Then have both deleted by the hub's page “Recovery sheet”, or delete this page and recovery.json from its recovery folder.</span></li>
 </ol>
 
 <p style="margin-top:2.5em">保管人 <span class="line">&nbsp;</span>　保管人 <span class="line">&nbsp;</span>　日期 <span class="line">&nbsp;</span></p>
 </body></html>
 """
+
+
+def passphrase_on(sheet: str) -> str:
+    """Return the passphrase that stands on a sheet of `render_sheet`; "" where none does."""
+    found = _PASSPHRASE.search(sheet)
+    return found[1] if found else ""

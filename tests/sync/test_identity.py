@@ -14,7 +14,7 @@ from sync.trust.identity import fingerprint_of, initialise
 from sync.trust.keys import load_keys
 from sync.trust.pinned import pin_root, read_fingerprint
 from sync.trust.recovery import open_recovery
-from sync.trust.sheet import groups
+from sync.trust.sheet import groups, passphrase_on
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,9 @@ def test_a_hub_is_made_once_and_recovered_by_the_sheet(state: Path) -> None:
     )
 
     sheet = made.sheet_path.read_text("utf-8")
-    assert made.passphrase in sheet and groups(made.fingerprint)[:39] in sheet and "<svg" in sheet
+    assert (
+        passphrase_on(sheet) == made.passphrase and groups(made.fingerprint)[:39] in sheet and "<svg" in sheet
+    )
     assert "&lt;雷山&gt;县电教馆" in sheet and "http" not in sheet.replace("http://www.w3.org/2000/svg", "")
 
     sealed = made.recovery_path.read_bytes()

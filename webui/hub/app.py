@@ -27,6 +27,7 @@ from webui.hub.operations import HubOperations, HubSettings
 from webui.hub.outlook import Outlook
 from webui.hub.people import people_pages
 from webui.hub.publishing import publish_pages
+from webui.hub.recovery import recovery_pages
 from webui.hub.take import take_pages
 from webui.hub.worker import Worker
 from webui.i18n import chosen_language
@@ -86,6 +87,8 @@ def _flask(console: Console) -> Flask:
     if console.settings.cards is not None:
         app.register_blueprint(card_pages(console, console.settings.cards))
         app.register_blueprint(disk_pages(console, console.settings.cards))
+    if console.settings.recovery is not None:
+        app.register_blueprint(recovery_pages(console, console.settings.recovery))
     app.register_blueprint(_home(console))
     app.register_blueprint(_outside(console))
 
@@ -139,12 +142,14 @@ def _home(console: Console) -> Blueprint:
         preview = view.preview if view else None
         releases = console.operations.releases(1)
         usage = shutil.disk_usage(console.settings.uploads)
+        recovery = console.settings.recovery
         with console.library.reading() as reader:
             counts, bundles = reader.counts(), reader.bundles()
         return console.page(
             "home.html",
             at="home",
             faults=console.settings.faults(console.language()),
+            unkept=recovery is not None and recovery.standing().is_waiting,
             last=releases[0] if releases else None,
             receiving=sum(job.state == RECEIVING for job in jobs),
             review=sum(job.state == REVIEW for job in jobs),

@@ -85,6 +85,7 @@ class Console:
                 icon=self.static.address("icon.png"),
                 hub_name=self.settings.name,
                 has_cards=self.settings.cards is not None,
+                has_recovery=self.settings.recovery is not None,
             )
         return made
 
@@ -125,17 +126,26 @@ class Console:
 
     def log_in(self, user: str, password: str) -> tuple[str | None, float]:
         """Return (cookie, 0) for the right password, (None, 0) for a wrong one, (None, seconds) where to wait."""
+        right, wait = self.is_right(user, password)
+        if not right:
+            if not wait:
+                self.audit("log-in refused", user[:80], actor="-")
+            return None, wait
+        self.audit("log in", actor=user)
+        return self.sessions.begin(user, self.now()), 0.0
+
+    def is_right(self, user: str, password: str) -> tuple[bool, float]:
+        """Return (whether it is the user's password, 0), or (False, seconds) where to wait before it is looked at."""
         address = request.remote_addr or ""
         wait = self.guesses.wait_seconds(address, user, time.monotonic())
         if wait > 0:
-            return None, wait
-        if not check_password(self.local, user, password):
+            return False, wait
+        right = check_password(self.local, user, password)
+        if right:
+            self.guesses.succeeded(address)
+        else:
             self.guesses.failed(address, user, time.monotonic())
-            self.audit("log-in refused", user[:80], actor="-")
-            return None, 0.0
-        self.guesses.succeeded(address)
-        self.audit("log in", actor=user)
-        return self.sessions.begin(user, self.now()), 0.0
+        return right, 0.0
 
     # -- the answer ----------------------------------------------------------------------------------------------
 

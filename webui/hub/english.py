@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from webui.english import ENGLISH as BOX_ENGLISH
+from webui.hub.english_away import AWAY_ENGLISH
 
-_ENGLISH = {
+_ENGLISH = AWAY_ENGLISH | {
     # frame
     "跳到正文": "Skip to the content",
     "书箱": "Shuxiang",

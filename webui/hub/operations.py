@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -115,6 +116,51 @@ class HubOperations(Protocol):
         """Return the last releases, newest first."""
 
 
+class RecoveryWrong(Enum):
+    """What does not agree with the recovery sheet and file that are here."""
+
+    FILE = "file"
+    SHEET = "sheet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryStanding:
+    """Whether the recovery sheet and file are still on the hub; `kept_at` and `kept_by`: who showed that they are kept.
+
+    `is_told`: somebody was led to the page once.
+    """
+
+    has_sheet: bool
+    has_file: bool
+    is_told: bool
+    kept_at: datetime | None = None
+    kept_by: str = ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something that belongs elsewhere is still here."""
+        return self.has_sheet or self.has_file
+
+
+class RecoveryOperations(Protocol):
+    """What the page of the recovery sheet passes on: the hub's root keys, sealed, and the paper that opens them."""
+
+    def standing(self) -> RecoveryStanding:
+        """Return where they are."""
+
+    def told(self) -> None:
+        """Note that somebody was led to the page once."""
+
+    def sheet(self) -> bytes:
+        """Return the sheet, a page of its own; raise `ShuxiangError` where it is here no more."""
+
+    def file(self) -> bytes:
+        """Return the recovery file; raise `ShuxiangError` where it is here no more."""
+
+    def keep(self, file: bytes, group: str, actor: str) -> RecoveryWrong | None:
+        """Remove both from the hub where the kept `file`, and the last `group` on the paper, are those that are here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
     """What the staff pages are told when they start.
@@ -122,7 +168,8 @@ class HubSettings:
     `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
     under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
     was told of when they were plugged in, with what is wrong with them. `cards` writes cards (None: no such page).
-    `faults` returns, in a language, a line for each thing that is wrong with the machine.
+    `faults` returns, in a language, a line for each thing that is wrong with the machine. `recovery` hands out the
+    recovery sheet and file (None: no such page).
     """
 
     hub_id: str
@@ -138,3 +185,4 @@ class HubSettings:
     sticks: Callable[[], tuple[Stick, ...]] = tuple
     cards: CardOperations | None = None
     faults: Callable[[str], tuple[str, ...]] = field(default=no_faults)
+    recovery: RecoveryOperations | None = None

@@ -42,6 +42,10 @@ _ACTIONS = {
     "stop card": "停下一张卡",
     "make schools": "做学校设置",
     "take passwords": "下载密码表",
+    "take sheet": "打开恢复单",
+    "take recovery file": "下载恢复文件",
+    "recovery refused": "取恢复单被拒",
+    "recovery kept": "收好恢复单和恢复文件",
 }
 _FIELDS = {
     "stage": "学段",
