@@ -30,11 +30,6 @@ LOCK_BYTES = 1024
 SHOW_SECONDS = 0.5
 
 
-def default_state() -> Path:
-    """Return `$SHUXIANG_STATE`, else `~/.local/share/shuxiang`."""
-    return Path(os.environ.get("SHUXIANG_STATE") or "~/.local/share/shuxiang").expanduser()
-
-
 def check_new(state: Path) -> None:
     """Raise `ConfigError` E-STATE-EXISTS where a state is already initialised."""
     if _initialised(state):

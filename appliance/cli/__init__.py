@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -52,7 +51,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy)
-@click.version_option(version("shuxiang"), prog_name="shuxiang")
+@click.version_option(package_name="shuxiang", prog_name="shuxiang")
 def shuxiang() -> None:
     """书箱: a county library box. The county publishes, a box syncs over any road, a classroom opens it."""
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 
 from appliance.cli.bar import Bar
-from appliance.state import default_state
 from catalog.errors import ShuxiangError
 from catalog.progress import OnProgress, silent
 
@@ -57,6 +56,11 @@ class Call:
     def progress(self) -> OnProgress:
         """Return where progress goes: a bar on a terminal, nowhere else."""
         return Bar(sys.stderr, self.language) if sys.stderr.isatty() else silent
+
+
+def default_state() -> Path:
+    """Return `$SHUXIANG_STATE`, else `~/.local/share/shuxiang`."""
+    return Path(os.environ.get("SHUXIANG_STATE") or "~/.local/share/shuxiang").expanduser()
 
 
 def language_of(option: str | None) -> str:

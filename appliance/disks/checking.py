@@ -49,8 +49,7 @@ def mount(device: Path, place: Path) -> None:
 def bind(directory: Path, place: Path) -> None:
     """Show `directory` at `place` too; nothing in it is executed. Raises `StorageError` E-IO."""
     place.mkdir(parents=True, exist_ok=True)
-    said = ask(["mount", "--bind", directory, place])
-    if not said.code:
-        said = ask(["mount", "-o", "remount,bind,rw,noatime,nodev,nosuid,noexec", place])
+    # mount(8) makes two steps of it: the kernel takes options of a bind only once it is there.
+    said = ask(["mount", "-o", "bind,rw,noatime,nodev,nosuid,noexec", directory, place])
     if said.code:
         raise StorageError("E-IO", where=place, found=said.last_line)

@@ -79,12 +79,14 @@ def disk_bytes(disk: str) -> int:
     return _number(CLASS / disk / "size") * SECTOR
 
 
-def partition_of(disk: str, number: int) -> str | None:
-    """Return the name of the partition `number` of `disk`; None where there is none."""
-    for entry in (CLASS / disk).resolve().glob("*/partition"):
-        if _number(entry) == number:
-            return entry.parent.name
-    return None
+def partition_bytes(name: str) -> int:
+    """Return how much the kernel lets the partition `name` hold."""
+    return _number(CLASS / name / "size") * SECTOR
+
+
+def partition_start(name: str) -> int:
+    """Return where on its disk the kernel lets the partition `name` begin, in bytes."""
+    return _number(CLASS / name / "start") * SECTOR
 
 
 def _probed(path: Path) -> Iterator[tuple[str, str]]:

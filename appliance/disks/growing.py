@@ -8,10 +8,11 @@ journal). What is done already is seen from sizes, not from a note of ours.
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.disks.devices import SECTOR, disk_bytes, disk_of, look_at
+from appliance.disks.devices import SECTOR, disk_bytes, disk_of, partition_bytes, partition_start
 from appliance.disks.programs import Said, ask
 from catalog.errors import StorageError
 
@@ -61,31 +62,49 @@ def grow(partition: str) -> bool:
     Raises `StorageError` E-DATA-GROW; what was there stays whole.
     """
     disk = disk_of(partition)
+    if disk == partition:
+        return False
+    if has_room_behind(partition) and not _enlarge(partition, disk):
+        return False
+    if partition_bytes(partition) - _filesystem_bytes(Path("/dev") / partition) < ALIGNED * SECTOR:
+        return False
+    _must(ask(["resize2fs", Path("/dev") / partition]), Path("/dev") / disk)
+    return True
+
+
+def has_room_behind(partition: str) -> bool:
+    """Return whether the kernel knows the partition as smaller than it can be; it read the table at this start."""
+    slot = Slot(start=partition_start(partition) // SECTOR, size=partition_bytes(partition) // SECTOR)
+    return wanted_size(slot, disk_bytes(disk_of(partition)) // SECTOR) > slot.size
+
+
+def _enlarge(partition: str, disk: str) -> bool:
+    """Bring table and kernel to the size that the partition can have; return whether the table has the partition."""
     node = Path("/dev") / disk
     slot = read_slot(node)
-    if slot is None or disk == partition:
+    if slot is None:
         return False
     size = wanted_size(slot, disk_bytes(disk) // SECTOR)
     if size > slot.size:
         _must(ask(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--force", "--partno", str(DATA_NUMBER), node],
                   give=f"{slot.start},{size}\n"), node)  # fmt: skip
-    told = look_at(partition)
-    if told is None or told.size_bytes < size * SECTOR:
+    if partition_bytes(partition) < size * SECTOR:
         _must(ask(["partx", "--update", "--nr", str(DATA_NUMBER), node]), node)
-    before = _filesystem_bytes(Path("/dev") / partition)
-    if size * SECTOR - before < ALIGNED * SECTOR:
-        return False
-    _must(ask(["resize2fs", Path("/dev") / partition]), node)
     return True
 
 
 def _filesystem_bytes(device: Path) -> int:
-    said = ask(["dumpe2fs", "-h", device])
-    fields = dict(line.split(":", 1) for line in said.text.splitlines() if ":" in line)
-    try:
-        return int(fields["Block count"]) * int(fields["Block size"])
-    except (KeyError, ValueError) as error:
-        raise StorageError("E-DATA-GROW", where=device, found=said.last_line) from error
+    """Return how large the ext4 on `device` is: as its superblock says (Linux, Documentation/filesystems/ext4/super.rst)."""
+    with device.open("rb", buffering=0) as stream:
+        stream.seek(1024)
+        block = stream.read(1024)
+    (low,), (scale,), (magic,), (high,) = (
+        struct.unpack_from(form, block, place)
+        for form, place in (("<I", 0x4), ("<I", 0x18), ("<H", 0x38), ("<I", 0x150))
+    )
+    if magic != 0xEF53:
+        raise StorageError("E-DATA-GROW", where=device, expected="ext4", found=f"{magic:#x}")
+    return int(high << 32 | low) * (1024 << int(scale))
 
 
 def _must(said: Said, where: Path) -> None:
