@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from appliance.firstboot import card as cards
-from appliance.firstboot.card import Card
+from appliance.firstboot import kept as keeping
+from appliance.firstboot.card import RESULT_NAME, Card, result_lines
 from appliance.firstboot.fields import BOX, HUB
 from appliance.firstboot.owner import as_owner
 from appliance.firstboot.request import FILE_NAME, ROOT_NAME, Reading, Request, read_request
 from appliance.firstboot.result import Result
 from appliance.firstboot.settle import LOOK_NEEDS, SETTLE_NEEDS, look, note_result, settle
-from appliance.firstboot.system import System, hash_of
+from appliance.firstboot.system import STAMP, System, hash_of
 from appliance.names.labels import own_word
+from catalog import durable
 from catalog.errors import ConfigError, ShuxiangError
 from catalog.ingest.findings import ERROR, Finding
 
@@ -56,7 +58,7 @@ def first_boot(card_dir: Path, state: Path, root: Path, clock: Clock) -> Outcome
         outcome = _Run(card, state, System(root), now, known, data).outcome()
     except ShuxiangError as error:
         outcome = Outcome(result=Result(at=now, fine=False, lines=(error,)), failure=error)
-    return _tell(card, state, outcome)
+    return _tell(card, state, root, outcome)
 
 
 def _without_file(card: Card, known: Mapping[str, Any], now: datetime) -> Outcome:
@@ -71,7 +73,7 @@ def _without_file(card: Card, known: Mapping[str, Any], now: datetime) -> Outcom
     return outcome
 
 
-def _tell(card: Card, state: Path, outcome: Outcome) -> Outcome:
+def _tell(card: Card, state: Path, root: Path, outcome: Outcome) -> Outcome:
     """Write the result to the card and keep it; where only that fails, the outcome says so."""
     failure = outcome.failure
     if not outcome.unchanged:
@@ -81,9 +83,21 @@ def _tell(card: Card, state: Path, outcome: Outcome) -> Outcome:
             failure = failure or error
     try:
         card.write_result(outcome.result.text(), may_stand_below=outcome.unchanged)
+        if failure is None:
+            _keep(card, state, root, outcome.result)
     except ShuxiangError as error:
         failure = failure or error
     return replace(outcome, failure=failure)
+
+
+def _keep(card: Card, state: Path, root: Path, result: Result) -> None:
+    """Keep what the next start compares to know that nothing is to be applied."""
+    stamp = root / STAMP
+    beside = {name: card.beside(name) for name in (FILE_NAME, ROOT_NAME)}
+    files = {name: data for name, data in beside.items() if data is not None}
+    files[RESULT_NAME] = result_lines(result.text())
+    files[stamp.name] = durable.storage(stamp.read_bytes, stamp)
+    as_owner(state, lambda: keeping.keep(state, files), keeping.NEEDS)
 
 
 class _Run:
@@ -218,7 +232,6 @@ class _Run:
             self.refused.append(error)
 
     def _write_root(self) -> None:
-        from catalog import durable
         from sync import tree
 
         place = self.state / "public" / tree.PINNED_ROOT

@@ -70,12 +70,17 @@ class Card:
 
         `may_stand_below`: also below what was told since, as of the wireless network.
         """
-        lines = text.replace("\n", "\r\n").encode()
+        lines = result_lines(text)
         data = codecs.BOM_UTF8 + lines
         stored = self.beside(RESULT_NAME)
         if stored != data and not (may_stand_below and stored is not None and stored.endswith(lines)):
             path = self.directory / RESULT_NAME
             durable.storage(lambda: durable.write_in_place(path, data), path)
+
+
+def result_lines(text: str) -> bytes:
+    """Return the bytes of a result for Notepad, without the mark that stands at the file's beginning."""
+    return text.replace("\n", "\r\n").encode()
 
 
 def cleaned(data: bytes, secrets: Iterable[Secret]) -> bytes:

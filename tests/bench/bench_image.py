@@ -37,7 +37,7 @@ SETTLE_SECONDS = 1000.0
 _DAY_MINUTES = 24 * 60
 _BALLOON = ("-device", "virtio-balloon-pci,id=balloon")
 _UNIT = re.compile(
-    r"^\[ *(\d+\.\d+)\] systemd\[1\]: (Starting|Started|Finished|Listening on) (shuxiang[\w@-]*\.\w+)",
+    r"^\[ *(\d+\.\d+)\] systemd\[1\]: (Starting|Started|Finished|Listening on|Condition check resulted in) (shuxiang[\w@-]*\.\w+)",
     re.MULTILINE,
 )
 
