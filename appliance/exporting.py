@@ -10,7 +10,7 @@ from appliance.box import Box
 from appliance.hub import Hub
 from appliance.state import locked
 from catalog.progress import OnProgress, both, silent
-from sync.export import ExportResult, export, export_published
+from sync.export import ExportResult, Room, export, export_published, room_for_published
 from sync.trust.keys import load_keys
 
 
@@ -55,6 +55,14 @@ def export_of_hub(
             bundles=bundles,
             boxes=boxes,
         )
+
+
+def room_on(hub: Hub, directory: Path, *, bundles: Iterable[str] = (), boxes: Iterable[str] = ()) -> Room:
+    """Return what `export_of_hub` would need of `directory`, and what there is; see `sync.export.room_for_published`."""
+    keys = load_keys(hub.directory / "keys")
+    return room_for_published(
+        hub.library, hub.blobs, hub.public, keys, directory, bundles=bundles, boxes=boxes
+    )
 
 
 def export_json(result: ExportResult) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from appliance.ports import listen, port_of
 from appliance.recovery import HubRecovery
 from appliance.seeder import Seeder
 from appliance.service import TREE, Answer, announced, run_waitress, tell_addresses, under
+from appliance.sticks import StickDesk
 from catalog.clock import CHINA
 from catalog.errors import RoadError, ShuxiangError
 from catalog.ingest.session import IngestSession
@@ -125,6 +126,7 @@ class HubApp:
             cards=self._cards,
             faults=lambda language: faults(run_directory(), language),
             recovery=HubRecovery(hub.directory, hub.local, hub.clock),
+            carrier=StickDesk(hub, run_directory()),
         )
         self._ended = threading.Event()
         threading.Thread(target=self._keep_fresh, args=(hub,), name="renew", daemon=True).start()

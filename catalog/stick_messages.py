@@ -61,6 +61,13 @@ STICKS: dict[str, Message] = {
         "在电脑上检查并修复这个盘，或换一个盘",
         "check and repair it on a computer, or use another disk",
     ),
+    "E-STICK-WRITE": Message(
+        25,
+        "盘只能读，不能写",
+        "the disk can be read, but not written",
+        "拨开盘上的写保护开关；或在电脑上检查并修复这个盘（NTFS 的盘请在 Windows 里正常弹出），或换一个盘",
+        "move its switch against writing; or check and repair it on a computer (an NTFS disk must be ejected in Windows), or use another disk",
+    ),
     "E-PULLED": Message(
         32,
         "盘被拔出，或读不出来",

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import make_tables
-from camera import PICTURES, REPOSITORY, SIZES, launched, log_in, opened, save
+from camera import MANUAL, PICTURES, REPOSITORY, SIZES, launched, log_in, opened, save
 from openpyxl import Workbook
 from playwright.sync_api import Browser, sync_playwright
 from technician_pictures import take_technician
 
 from appliance.demo.county import FOLDER
 from appliance.demo.run import COUNTY, LOOPBACK, Demo, running_county
+from appliance.plugging.notes import NOTES, STICKS, Note, run_directory, write_note
 from appliance.processes import service
 
 STATE = REPOSITORY / "build" / "docs"
@@ -34,7 +37,9 @@ HEADER = ("编号", "标题", "学段", "年级", "学科", "版本", "册次", 
 def main() -> None:
     """Write the tables, build the county, open its pages at three sizes and save what they look like."""
     make_tables.main()
-    for made in ("hub", "box", "batch"):
+    # No stick of the machine that takes the pictures.
+    os.environ["SHUXIANG_RUN"] = str(STATE / "run")
+    for made in ("hub", "box", "batch", "run"):
         shutil.rmtree(STATE / made, ignore_errors=True)
     PICTURES.mkdir(exist_ok=True)
     with running_county(STATE, lambda _: None, _tell) as county, sync_playwright() as playwright:
@@ -98,10 +103,23 @@ def take_hub(browser: Browser, county: Demo, batch: Path) -> None:
         page.goto(f"{county.hub_address}/hub/publish")
         page.wait_for_selector("form[action='/hub/publish'] button", timeout=60_000)
     _take_staff(browser, county, {"hub-publish": f"{county.hub_address}/hub/publish"})
+    take_stick(browser, county)
 
 
-def _take_staff(browser: Browser, county: Demo, pages: dict[str, str]) -> None:
-    for width in SIZES:
+def take_stick(browser: Browser, county: Demo) -> None:
+    """Take the page that writes sticks, with one in."""
+    run = run_directory()
+    place = run / STICKS / "KINGSTON"
+    place.mkdir(parents=True, exist_ok=True)
+    (run / NOTES).mkdir(exist_ok=True)
+    write_note(run, Note(id="1", name=place.name, device="/dev/sdb1", kind="exfat", mounted=str(place)))
+    _take_staff(browser, county, {"hub-sticks": f"{county.hub_address}/hub/sticks"}, (MANUAL,))
+
+
+def _take_staff(
+    browser: Browser, county: Demo, pages: dict[str, str], widths: Iterable[int] = tuple(SIZES)
+) -> None:
+    for width in widths:
         with opened(browser, width) as page:
             log_in(page, county.hub_address, county.user, county.password)
             for name, address in pages.items():

@@ -15,13 +15,14 @@ from catalog.errors import ConfigError, ContentError
 from catalog.library import Library
 from catalog.progress import OnProgress, silent
 from sync import boxfile, tree
+from sync.exporting.room import Room
 from sync.exporting.run import Export, ExportResult
 from sync.exporting.stock import stock_of_box, stock_of_hub
 from sync.roads.stick import read_bounded
 from sync.trust.heads import current_head
 from sync.trust.keys import HubKeys
 
-__all__ = ["MARKER", "ExportResult", "export", "export_published"]
+__all__ = ["MARKER", "ExportResult", "Room", "export", "export_published", "room_for_published"]
 
 MARKER = tree.EXPORTING
 
@@ -70,6 +71,37 @@ def export_published(
     where a box is assigned everything. Raises as `export`, and `ConfigError` E-BOX where a box has no file of its own.
     """
     boxes = tuple(boxes)
+    chosen = _chosen(public, keys, bundles, boxes)
+    with library.reading() as reader:
+        stock = stock_of_hub(reader, blobs, public, chosen)
+        return Export(stock, directory, progress, boxes=boxes).run()
+
+
+def room_for_published(
+    library: Library,
+    blobs: BlobStore,
+    public: Path,
+    keys: HubKeys,
+    directory: Path,
+    *,
+    bundles: Iterable[str] = (),
+    boxes: Iterable[str] = (),
+) -> Room:
+    """Return what `export_published` would need of `directory`, which may be mounted read-only, and what there is.
+
+    Raises as `export_published` does before it writes, but where it does not fit.
+    """
+    boxes = tuple(boxes)
+    chosen = _chosen(public, keys, bundles, boxes)
+    with library.reading() as reader:
+        stock = stock_of_hub(reader, blobs, public, chosen)
+        return Export(stock, directory, silent, boxes=boxes).measure()
+
+
+def _chosen(
+    public: Path, keys: HubKeys, bundles: Iterable[str], boxes: tuple[str, ...]
+) -> frozenset[str] | None:
+    """Return the bundles that are asked for, with those that the boxes are assigned; None: all."""
     chosen: set[str] | None = set(bundles)
     for box_id in boxes:
         assigned = boxfile.assigned(public, box_id, keys)
@@ -77,11 +109,7 @@ def export_published(
             raise ConfigError("E-BOX", where=box_id)
         if chosen is not None:
             chosen = None if assigned.bundles is None else chosen | assigned.bundles
-    if not boxes and not chosen:
-        chosen = None
-    with library.reading() as reader:
-        stock = stock_of_hub(reader, blobs, public, None if chosen is None else frozenset(chosen))
-        return Export(stock, directory, progress, boxes=boxes).run()
+    return None if chosen is None or not (boxes or chosen) else frozenset(chosen)
 
 
 def _assigned_on(directory: Path, trust: Path, box_id: str) -> boxfile.Assignment | None:

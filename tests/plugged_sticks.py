@@ -74,6 +74,17 @@ def device(path: Path, kind: str) -> Iterator[Path]:
 
 
 @contextmanager
+def writable_device(path: Path, *options: str) -> Iterator[Path]:
+    """Give a device with the image that may also be written."""
+    words = ["losetup", *options, "-f", "--show", str(path)]
+    loop = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield Path(loop)
+    finally:
+        subprocess.run(["losetup", "-d", loop], check=True)
+
+
+@contextmanager
 def box_runs(box: Path, run: Path) -> Iterator[str]:
     """Run the service of a box that looks for sticks in `run`; give its address."""
     (run / "told").mkdir(parents=True, exist_ok=True)

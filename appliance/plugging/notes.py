@@ -19,7 +19,9 @@ from catalog import durable
 RUN = Path("/run/shuxiang")
 STICKS, NOTES, TOLD = "sticks", "plugged", "told"
 """Below the run directory: where sticks are mounted, root's notes of them, what the box tells."""
-TOLD_NAME = "sticks.json"
+TOLD_NAME, WISH_NAME = "sticks.json", "write.json"
+READ, WRITE = "read", "write"
+PROCESSES = Path("/proc")
 MOST_BYTES = 64 << 10
 MOST_STICKS = 32
 _CODE = re.compile(r"[A-Z0-9-]{0,40}")
@@ -30,7 +32,8 @@ class Note:
     """A stick that is plugged in. `id` is new each time it is; `name` also names the folder that it is mounted at.
 
     `trees`: folders on it that begin as a tree does, relative; `code` and `found` say why it could not be mounted ("":
-    it is). `suspects` are names at its root that a virus leaves there.
+    it is). `suspects` are names at its root that a virus leaves there. `access`: READ or, where the running hub asked
+    for it, WRITE; `denied` and `denied_found` say why it can not be written.
     """
 
     id: str
@@ -42,6 +45,9 @@ class Note:
     suspects: tuple[str, ...] = ()
     code: str = ""
     found: str = ""
+    access: str = READ
+    denied: str = ""
+    denied_found: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,23 @@ def read_told(run: Path, stick: str) -> Told | None:
         if row.get("id") == stick and isinstance(row.get("files"), int) and _CODE.fullmatch(code):
             return Told(id=stick, phase=str(row.get("phase")), code=code, files=row["files"])
     return None
+
+
+def wish_to_write(run: Path, stick: str | None) -> None:
+    """Ask that the stick with this id may be written as long as this process runs; None: none any more.
+
+    Raises `StorageError`.
+    """
+    _write(run / TOLD / WISH_NAME, {"id": stick, "process": os.getpid()})
+
+
+def is_to_be_written(run: Path, stick: str) -> bool:
+    """Return whether a process that still runs asks that the stick with this id may be written."""
+    value = _read(run / TOLD / WISH_NAME)
+    if not isinstance(value, dict) or value.get("id") != stick:
+        return False
+    process = value.get("process")
+    return type(process) is int and process > 0 and (PROCESSES / str(process)).exists()
 
 
 def _note(value: Any) -> Note | None:

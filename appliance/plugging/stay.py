@@ -25,6 +25,7 @@ from appliance.plugging.notes import (
 )
 from appliance.plugging.sounds import Tune
 from appliance.plugging.survey import suspects_on, trees_on
+from appliance.plugging.turning import turned
 from catalog import durable
 from catalog.errors import ShuxiangError, StorageError
 from catalog.stick import Phase, Stick
@@ -43,7 +44,7 @@ def stay(run: Path, path: Path, state: Path, say: Say, play: Play) -> None:
     durable.storage(lambda: _make_places(run), run)
     while (device := look_at(path)) is not None and not is_own(device, run / STICKS):
         with _plugged(run, device, state) as note:
-            _follow(run, device, note, say, play)
+            _follow(run, device, note, state, say, play)
 
 
 def clean_up(run: Path, path: Path) -> None:
@@ -83,14 +84,15 @@ def _mounted(device: Device, name: str, place: Path, state: Path) -> Note:
     )  # fmt: skip
 
 
-def _follow(run: Path, device: Device, note: Note, say: Say, play: Play) -> None:
-    """Say what there is to say of the stick while it is in."""
+def _follow(run: Path, device: Device, note: Note, state: Path, say: Say, play: Play) -> None:
+    """Say what there is to say of the stick while it is in, and let it be written while the hub asks for that."""
     play(Tune.WRONG if note.code else Tune.BEGUN)
     said: Told | None = None
     # Without a word from the box there is something to say too: that nothing can be done with it.
     if note.code or not note.trees:
         say(stick_of_note(note))
     while is_there(device):
+        note = turned(run, device, note, state)
         told = read_told(run, note.id)
         if told is not None and told != said and note.trees and told.phase in _TUNES:
             said = told

@@ -14,13 +14,15 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from catalog import durable
 from catalog.errors import ContentError, RoadError, ShuxiangError, StorageError
 from catalog.progress import OnProgress, Progress, Speed
 from sync import tree
-from sync.exporting.disk import SPARE_BYTES, Disk
+from sync.exporting.disk import Disk
 from sync.exporting.ground import (
+    StickHead,
     check_ground,
     fingerprint,
     foreign_owner,
@@ -29,7 +31,9 @@ from sync.exporting.ground import (
     write_plain,
 )
 from sync.exporting.inventory import Inventory, Sweep
+from sync.exporting.meter import Meter
 from sync.exporting.proof import Proof
+from sync.exporting.room import Room, needed_bytes
 from sync.exporting.stock import Item, Stock
 from sync.exporting.units import BEGIN_BYTES, MOST_FILE_BYTES, Tell, Unit, source_is_whole, units_of
 from sync.formats.stickpack import SMALL_BYTES
@@ -56,6 +60,18 @@ class ExportResult:
     size_bytes: int
     written_bytes: int
     swept_bytes: int
+
+
+class _Ground(NamedTuple):
+    """What stands on a stick before a run, and what the run is to do; `again` are places that are written."""
+
+    there: StickHead | None
+    is_cut: bool
+    inventory: Inventory
+    sweep: Sweep
+    units: list[Unit]
+    again: set[Path]
+    files: list[Path]
 
 
 class Export:
@@ -108,7 +124,28 @@ class Export:
             return StorageError("E-STICK-BAD", where=where, found=error.strerror)
         return durable.storage_error(error, where)
 
-    def _run(self, disk: Disk) -> ExportResult:
+    def measure(self) -> Room:
+        """Return what a run would need of the stick; nothing is written. Raises as `run` does before it writes."""
+        disk: Disk | None = None
+        try:
+            disk = Disk(self._root)
+            ground = self._look(check=False)
+            free = disk.free_bytes()
+            if free is not None and not self._fits(disk, ground.units, 0):
+                free += sum(path.stat().st_size for path in ground.files)
+            return Room(
+                needed_bytes=self._needed_bytes(disk, ground.units),
+                free_bytes=free,
+                release=ground.there.release if ground.there is not None else None,
+                is_cut=ground.is_cut,
+            )
+        except OSError as error:
+            if disk is not None and disk.gone():
+                raise RoadError("E-PULLED", where=self._root) from error
+            raise self._of_disk(error) from error
+
+    def _look(self, *, check: bool) -> _Ground:
+        """Return what stands on the stick and what is to be done; `check`: read again what a cut export left."""
         check_ground(self._root)
         own = own_bytes(self._stock.tree / tree.PINNED_ROOT)
         if (owner := foreign_owner(self._root, own)) is not None:
@@ -124,9 +161,8 @@ class Export:
                 "E-STICK-NEWER", where=self._root, expected=head.release.number, found=there.release
             )
         inventory = Inventory(self._root)
-        marker = self._root / tree.EXPORTING
-        cut = marker.exists()
-        if cut:
+        cut = (self._root / tree.EXPORTING).exists()
+        if cut and check:
             self._check(inventory)
         sweep = Sweep()
         if cut or not same:
@@ -136,6 +172,11 @@ class Export:
         # A pack that a cut left unfinished is gone on with where it is written again.
         again = {self._root / path for unit in units for path, _ in unit.paths}
         files = [path for path in sweep.files if path not in again]
+        return _Ground(there, cut, inventory, sweep, units, again, files)
+
+    def _run(self, disk: Disk) -> ExportResult:
+        there, _, inventory, sweep, units, again, files = self._look(check=True)
+        head, marker = self._stock.head, self._root / tree.EXPORTING
         first = not self._fits(disk, units, 0)
         if first and not self._fits(disk, units, sum(path.stat().st_size for path in files)):
             raise self._full(disk, units)
@@ -196,35 +237,23 @@ class Export:
 
     def _fits(self, disk: Disk, units: Iterable[Unit], swept_bytes: int) -> bool:
         free = disk.free_bytes()
-        return free is None or self._room(disk, units) <= free + swept_bytes
+        return free is None or self._needed_bytes(disk, units) <= free + swept_bytes
 
-    def _room(self, disk: Disk, units: Iterable[Unit]) -> int:
-        """Return the bytes that are needed, in whole clusters, what is there of a cut copy taken off."""
-        needed = SPARE_BYTES
-        folders = set()
-        lengths = [(path, length) for unit in units for path, length in unit.paths]
-        lengths += [(path, place.stat().st_size) for path, place in self._head_files()]
-        for path, length in lengths:
-            place = self._root / path
-            needed += disk.room_for(length)
-            if not place.parent.exists():
-                folders.add(place.parent)
-            elif place.exists():
-                needed -= disk.room_for(place.stat().st_size)
-        return needed + len(folders) * disk.cluster_bytes
+    def _needed_bytes(self, disk: Disk, units: Iterable[Unit]) -> int:
+        return needed_bytes(disk, units, self._head_files())
 
     def _full(self, disk: Disk, units: Iterable[Unit]) -> StorageError:
         return StorageError(
             "E-DISK-FULL",
             where=self._root,
-            expected=f"{self._room(disk, units):,} B",
+            expected=f"{self._needed_bytes(disk, units):,} B",
             found=f"{disk.free_bytes():,} B",
         )
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def _write(self, disk: Disk, units: Sequence[Unit], proof: Proof) -> None:
-        meter = _Meter(self._progress, units)
+        meter = Meter(self._progress, units)
         begun = 0
 
         def tell(count: int) -> None:
@@ -245,7 +274,7 @@ class Export:
             for unit in stretch:
                 proof.add(unit)
 
-    def _read_back(self, disk: Disk, stretch: Sequence[Unit], meter: _Meter) -> None:
+    def _read_back(self, disk: Disk, stretch: Sequence[Unit], meter: Meter) -> None:
         """Compare what the disk gives back; a unit that is wrong is written once more, then refused."""
         pieces = [Piece(self._root / path, 0, length) for unit in stretch for path, length in unit.paths]
         paths = [piece.path for piece in pieces]
@@ -328,38 +357,6 @@ class Export:
             data = own_bytes(source)
             if read_bounded(place, len(data)) != data:
                 raise StorageError("E-STICK-BAD", where=place, found=f"{self._written_bytes:,} B")
-
-
-class _Meter:
-    """How far an export is: writing a byte and reading it back are one half of it each."""
-
-    def __init__(self, progress: OnProgress, units: Sequence[Unit]) -> None:
-        self.done = 0
-        self._progress = progress
-        self._total = sum(len(unit.items) for unit in units)
-        self._total_bytes = sum(unit.size_bytes for unit in units)
-        self._halves = 0
-        self._speed = Speed()
-        if units:
-            self.tell(0)
-
-    def tell(self, count: int) -> None:
-        """Take note of bytes that were written or read back."""
-        before = self._halves // 2
-        self._halves += count
-        done_bytes = min(self._halves // 2, self._total_bytes)
-        self._speed.add(self._halves // 2 - before)
-        self._progress(
-            Progress(
-                phase="export",
-                done=self.done,
-                total=self._total,
-                done_bytes=done_bytes,
-                total_bytes=self._total_bytes,
-                bytes_per_second=self._speed.bytes_per_second,
-                seconds_left=self._speed.seconds_for(self._total_bytes - done_bytes),
-            )
-        )
 
 
 def _stretches(units: Sequence[Unit], stretch_bytes: int) -> Iterable[list[Unit]]:

@@ -11,10 +11,11 @@ from builders import sha256
 from county import County
 from syncing_box import SyncingBox
 
-from catalog.errors import RoadError, StorageError
+from catalog.errors import ContentError, RoadError, StorageError
 from catalog.progress import Progress
 from sync import tree
-from sync.export import MARKER, export
+from sync.export import MARKER, Room, export, export_published, room_for_published
+from sync.exporting.disk import SPARE_BYTES
 
 MIB = 1 << 20
 
@@ -77,6 +78,35 @@ def test_an_interrupted_export_goes_on(county: County, box: SyncingBox, tmp_path
     with SyncingBox(tmp_path / "other", county) as other:
         assert other.update(stick).failure is None
         assert other.held() == box.held()
+
+
+def test_the_room_is_told_before_and_is_what_the_export_asks_for(county: County, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+
+    def room() -> Room:
+        return room_for_published(county.store.library, county.store.blobs, county.public, county.keys, stick)
+
+    before = room()
+    assert before.fits and before.release is None and not before.is_cut
+    assert 5 * MIB < before.needed_bytes < 11 * MIB and list(stick.iterdir()) == []
+    result = export_published(county.store.library, county.store.blobs, county.public, county.keys, stick)
+    after = room()
+    # What is left is the reserve for the filesystem itself.
+    assert before.needed_bytes - after.needed_bytes >= result.written_bytes
+    assert after.release == result.release == 1 and after.needed_bytes <= SPARE_BYTES
+    (stick / MARKER).touch()
+    assert room().is_cut
+
+
+def test_what_stands_in_the_way_is_told_with_the_room(county: County, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    with County(tmp_path / "other-hub") as other:
+        other.add("r", b"another county's")
+        other.publish()
+        export_published(other.store.library, other.store.blobs, other.public, other.keys, stick)
+    with pytest.raises(ContentError, match="E-STICK-OTHER"):
+        room_for_published(county.store.library, county.store.blobs, county.public, county.keys, stick)
 
 
 def test_a_cut_large_file_is_continued(box: SyncingBox, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from webui.hub.outlook import Outlook
 from webui.hub.people import people_pages
 from webui.hub.publishing import publish_pages
 from webui.hub.recovery import recovery_pages
+from webui.hub.sticks import stick_pages
 from webui.hub.take import take_pages
 from webui.hub.worker import Worker
 from webui.i18n import chosen_language
@@ -68,7 +69,7 @@ def create_hub_app(
     """Return the staff pages of the hub whose parts these are."""
     jobs = Jobs(settings.uploads, settings.clock)
     jobs.tidy()
-    worker = Worker(jobs, Desk(jobs, library, operations).work())
+    worker = Worker(jobs, Desk(jobs, library, operations, settings.carrier).work())
     outlook = Outlook(library, operations, settings.clock)
     return HubApp(
         Console(
@@ -89,6 +90,8 @@ def _flask(console: Console) -> Flask:
         app.register_blueprint(disk_pages(console, console.settings.cards))
     if console.settings.recovery is not None:
         app.register_blueprint(recovery_pages(console, console.settings.recovery))
+    if console.settings.carrier is not None:
+        app.register_blueprint(stick_pages(console, console.settings.carrier))
     app.register_blueprint(_home(console))
     app.register_blueprint(_outside(console))
 

@@ -22,6 +22,7 @@ from webui.hub.jobs import (
     RELEASE,
     REVIEW,
     SCAN,
+    STICK,
     UPLOAD,
     Job,
 )
@@ -60,6 +61,8 @@ def batch_pages(console: Console) -> Blueprint:
     @pages.get("/<job_id>")
     def batch(job_id: str) -> Response:
         job = job_of(job_id)
+        if job.kind == STICK:
+            return console.go(f"sticks/{job.id}")
         console.worker.start()
         if job.waiting_or_running:
             return console.page(

@@ -85,6 +85,7 @@ class Console:
                 icon=self.static.address("icon.png"),
                 hub_name=self.settings.name,
                 has_cards=self.settings.cards is not None,
+                has_sticks=self.settings.carrier is not None,
                 has_recovery=self.settings.recovery is not None,
             )
         return made

@@ -1,7 +1,8 @@
-"""What the worker does with a job in each state: scan a batch, take it in, publish.
+"""What the worker does with a job in each state: scan a batch, take it in, publish, write a stick.
 
 Invariant: each step ends with one durable change of the job; done twice, it comes to the same, since a scan writes
-nothing, an ingest knows what it has taken, and a publication without changes is the last release again.
+nothing, an ingest knows what it has taken, a publication without changes is the last release again, and an export adds
+what is missing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from catalog.errors import ConfigError
 from catalog.ingest.findings import WARNING
 from catalog.library import Library
 from catalog.progress import OnProgress
 from webui.hub import findings
 from webui.hub.findings import Found
-from webui.hub.jobs import DONE, INGEST, PUBLISH, REVIEW, SCAN, UPLOAD, Counts, Job, Jobs
+from webui.hub.jobs import DONE, INGEST, PUBLISH, REVIEW, SCAN, UPLOAD, WRITE, Counts, Job, Jobs
 from webui.hub.operations import HubOperations, IngestRequest
+from webui.hub.stick_operations import StickOperations
 from webui.hub.uploads import CONTENT
 from webui.hub.worker import Work
 
@@ -23,16 +26,19 @@ SAMPLES = 12
 
 
 class Desk:
-    """Does the work of `jobs` by `operations`."""
+    """Does the work of `jobs` by `operations`, and of sticks by `carrier`, where there is one."""
 
-    def __init__(self, jobs: Jobs, library: Library, operations: HubOperations) -> None:
+    def __init__(
+        self, jobs: Jobs, library: Library, operations: HubOperations, carrier: StickOperations | None = None
+    ) -> None:
         self._jobs = jobs
         self._library = library
         self._operations = operations
+        self._carrier = carrier
 
     def work(self) -> Mapping[str, Work]:
         """Return what to do for each state."""
-        return {SCAN: self.scan, INGEST: self.ingest, PUBLISH: self.publish}
+        return {SCAN: self.scan, INGEST: self.ingest, PUBLISH: self.publish, WRITE: self.write}
 
     def scan(self, job: Job, tell: OnProgress) -> None:
         """Look at a batch and leave its findings to staff."""
@@ -99,6 +105,17 @@ class Desk:
             signed_at=done.signed_at.isoformat(timespec="seconds"),
             failure=None,
         )
+
+    def write(self, job: Job, tell: OnProgress) -> None:
+        """Write a stick and read it back."""
+        if self._carrier is None:
+            # A job of a hub that wrote sticks, found by one that does not.
+            raise ConfigError("E-STICK-ACCESS", where=job.name)
+        done = self._carrier.write(job.source, job.bundles, job.boxes, tell)
+        counts = Counts(
+            release=done.release, files=done.blobs, bytes=done.size_bytes, bytes_new=done.written_bytes
+        )
+        self._jobs.change(job.id, DONE, only_from=frozenset((WRITE,)), counts=counts, failure=None)
 
     def _need_bundle(self, job: Job) -> None:
         with self._library.reading() as reader:

@@ -1,7 +1,7 @@
 """Batches and publications as jobs: what each one is, where it stands, kept in a file that is true after a restart.
 
 Invariant: `UPLOADS/<job id>/job.json` is the only truth about a job, replaced durably at each change of state. SCAN,
-INGEST and PUBLISH mean "waiting or running": whoever starts the hub again only has to go on with them.
+INGEST, PUBLISH and WRITE mean "waiting or running": whoever starts the hub again only has to go on with them.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ SCAN = "scan"
 REVIEW = "review"
 INGEST = "ingest"
 PUBLISH = "publish"
+WRITE = "write"
 DONE = "done"
 CLOSED = "closed"
 FAILED = "failed"
 
-TO_DO = frozenset((SCAN, INGEST, PUBLISH))
+TO_DO = frozenset((SCAN, INGEST, PUBLISH, WRITE))
 ENDED = frozenset((DONE, CLOSED))
 UPLOAD = "upload"
 DISK = "disk"
 BATCH = "batch"
 RELEASE = "release"
+STICK = "stick"
 _FILE = "job.json"
 
 
@@ -50,7 +52,8 @@ class Failure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """What a job came to. Of a scanned batch `known` resources are in the library already; `release` and what follows
-    is of a publication, which is `new` unless nothing had changed."""
+    is of a publication, which is `new` unless nothing had changed. A stick holds `files` of `bytes` at a `release`, of
+    which `bytes_new` were written."""
 
     rows: int = 0
     good: int = 0
@@ -70,7 +73,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One batch of content (`kind` BATCH) or one publication (RELEASE). Times are ISO 8601."""
+    """One batch of content (`kind` BATCH), one publication (RELEASE) or one stick (STICK). Times are ISO 8601.
+
+    Of a stick `source` is its key, `bundles` and `boxes` what was chosen for it (none: everything).
+    """
 
     id: str
     kind: str
@@ -85,6 +91,8 @@ class Job:
     bundle: str = ""
     bundle_title: str = ""
     licence: str = ""
+    bundles: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
     accepted: bool = False
     refused_names: tuple[str, ...] = ()
     counts: Counts | None = None
@@ -179,7 +187,7 @@ def _read(path: Path) -> Job | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     failure, counts = data.pop("failure"), data.pop("counts")
-    data["refused_names"] = tuple(data["refused_names"])
+    data |= {name: tuple(data.get(name, ())) for name in ("refused_names", "bundles", "boxes")}
     return Job(
         **data,
         failure=Failure(**failure) if failure else None,

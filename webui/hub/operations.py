@@ -18,6 +18,7 @@ from catalog.ingest.session import IngestSession
 from catalog.progress import OnProgress
 from catalog.stick import Stick
 from webui.hub.card_operations import CardOperations
+from webui.hub.stick_operations import StickOperations
 from webui.operations import no_faults
 
 MEDIA = (Path("/media"), Path("/run/media"), Path("/mnt"))
@@ -169,7 +170,7 @@ class HubSettings:
     under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
     was told of when they were plugged in, with what is wrong with them. `cards` writes cards (None: no such page).
     `faults` returns, in a language, a line for each thing that is wrong with the machine. `recovery` hands out the
-    recovery sheet and file (None: no such page).
+    recovery sheet and file, `carrier` writes sticks (None: no such page).
     """
 
     hub_id: str
@@ -186,3 +187,4 @@ class HubSettings:
     cards: CardOperations | None = None
     faults: Callable[[str], tuple[str, ...]] = field(default=no_faults)
     recovery: RecoveryOperations | None = None
+    carrier: StickOperations | None = None

@@ -6,7 +6,21 @@ from datetime import datetime
 
 from catalog.curriculum import RAW_PREFIX
 from catalog.messages import MESSAGES
-from webui.hub.jobs import BATCH, CLOSED, DONE, FAILED, INGEST, PUBLISH, RECEIVING, REVIEW, SCAN, Failure, Job
+from webui.hub.jobs import (
+    BATCH,
+    CLOSED,
+    DONE,
+    FAILED,
+    INGEST,
+    PUBLISH,
+    RECEIVING,
+    REVIEW,
+    SCAN,
+    STICK,
+    WRITE,
+    Failure,
+    Job,
+)
 from webui.words import Words, kind_glyph, subject_class, subject_glyph
 
 _STATES = {
@@ -15,15 +29,19 @@ _STATES = {
     REVIEW: "等您查看",
     INGEST: "正在收入",
     PUBLISH: "正在发布",
+    WRITE: "正在写",
     DONE: "已收入",
     CLOSED: "已退回",
     FAILED: "停下了",
 }
+_STICK_STATES = {DONE: "写好了", CLOSED: "停下了"}
 _PHASES = {
     "scan": "检查内容",
     "ingest": "收入资源库",
     "manifest": "编写清单",
     "link": "放置文件",
+    "export": "写入，并回读核对",
+    "verify": "核对上次留下的",
 }
 _ACTIONS = {
     "log in": "登录",
@@ -40,6 +58,8 @@ _ACTIONS = {
     "write cards": "制卡",
     "make disks": "制盘",
     "stop card": "停下一张卡",
+    "write stick": "写 U 盘",
+    "stop stick": "停下写 U 盘",
     "make schools": "做学校设置",
     "take passwords": "下载密码表",
     "take sheet": "打开恢复单",
@@ -64,6 +84,13 @@ _FIELDS = {
 }
 # Where the common hint names an option of a command.
 _REMEDIES = {"E-LICENCE": "填写“授权”列，或收资源时选好授权"}
+_STICK_REMEDIES = {
+    "E-STICK-ACCESS": "请换一个 FAT32、exFAT 或 NTFS 格式的盘",
+    "E-DISK-FULL": "换一个大些的盘，或者少选几个资源包",
+    "E-PULLED": "插回去，从“写 U 盘”再写一次，会接着写；主机上的内容不受影响",
+    "E-NO-TREE": "先发布一次",
+    "E-BUNDLE": "资源包变了，请回去再选一次",
+}
 _BOARDS = {"pc": "电脑（旧电脑、小主机）", "rpi": "树莓派"}
 _ROLES = {"box": "书箱", "hub": "县中心"}
 _BUSES = {"usb": "USB", "mmc": "SD 卡槽", "sata": "SATA", "nvme": "NVMe"}
@@ -76,6 +103,8 @@ class HubWords(Words):
 
     def state(self, job: Job) -> str:
         """Return what a job's state is called."""
+        if job.kind == STICK and job.state in _STICK_STATES:
+            return self._t(_STICK_STATES[job.state])
         if job.state == DONE and job.kind != BATCH:
             return self._t("已发布" if job.counts and job.counts.new else "没有变化")
         return self._t(_STATES[job.state])
@@ -136,6 +165,11 @@ class HubWords(Words):
             expected=failure.expected,
             found=failure.found,
         )
+
+    def of_stick(self, code: str) -> str:
+        """Return what is wrong with a stick and what to do about it here, where nobody types commands."""
+        remedy = self._t(_STICK_REMEDIES[code]) if code in _STICK_REMEDIES else self.remedy(code)
+        return f"{self.what(code)}{'。' if self.chinese else '. '}{remedy}{'。' if self.chinese else '.'}"
 
     def subject_colour(self, subject: str | None) -> str:
         """Return the name of the colour that stands for the subject."""

@@ -71,11 +71,16 @@ class Worker:
         if self._thread is not None:
             self._thread.join()
 
-    def let_go(self, job_id: str) -> None:
-        """Stop working on a job whose state the caller has changed, and return when that is so."""
+    def cancel(self, job_id: str) -> None:
+        """Stop working on a job whose state the caller has changed, at its next step."""
         with self._condition:
             if self._current == job_id:
                 self._cancelled = job_id
+
+    def let_go(self, job_id: str) -> None:
+        """Stop working on a job whose state the caller has changed, and return when that is so."""
+        self.cancel(job_id)
+        with self._condition:
             while self._current == job_id:
                 self._condition.wait()
 
