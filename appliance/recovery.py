@@ -18,7 +18,7 @@ from sync.trust.identity import RECOVERY_NAME, SHEET_NAME
 from sync.trust.sheet import passphrase_on
 from webui.hub.operations import RecoveryStanding, RecoveryWrong
 
-_KEPT, _TOLD = "hub.recovery_kept", "hub.recovery_told"
+_KEPT = "hub.recovery_kept"
 
 
 class HubRecovery:
@@ -35,14 +35,9 @@ class HubRecovery:
         return RecoveryStanding(
             has_sheet=(self._folder / SHEET_NAME).exists(),
             has_file=(self._folder / RECOVERY_NAME).exists(),
-            is_told=bool(self._local.get(_TOLD)),
             kept_at=datetime.fromisoformat(kept["at"]) if kept else None,
             kept_by=kept.get("by", ""),
         )
-
-    def told(self) -> None:
-        """Note that somebody was told once to keep them."""
-        self._local.put(_TOLD, True)
 
     def sheet(self) -> bytes:
         """Return the sheet; raise `ConfigError` E-STATE-MISSING where it is here no more."""

@@ -126,14 +126,10 @@ class RecoveryWrong(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryStanding:
-    """Whether the recovery sheet and file are still on the hub; `kept_at` and `kept_by`: who showed that they are kept.
-
-    `is_told`: somebody was led to the page once.
-    """
+    """Whether the recovery sheet and file are still on the hub; `kept_at` and `kept_by`: who showed that they are kept."""
 
     has_sheet: bool
     has_file: bool
-    is_told: bool
     kept_at: datetime | None = None
     kept_by: str = ""
 
@@ -148,9 +144,6 @@ class RecoveryOperations(Protocol):
 
     def standing(self) -> RecoveryStanding:
         """Return where they are."""
-
-    def told(self) -> None:
-        """Note that somebody was led to the page once."""
 
     def sheet(self) -> bytes:
         """Return the sheet, a page of its own; raise `ShuxiangError` where it is here no more."""

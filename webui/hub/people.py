@@ -8,7 +8,6 @@ from flask import Blueprint, Response, request
 
 from webui.hub.accounts import PASSWORD_MINIMUM, SESSION_TIME, check_password, set_password
 from webui.hub.console import ROOT, SESSION_COOKIE, Console
-from webui.hub.operations import RecoveryStanding
 
 LOG_LINES = 200
 USER_LENGTH = 80
@@ -37,10 +36,6 @@ def people_pages(console: Console) -> Blueprint:
             if wait:
                 answer.headers["Retry-After"] = str(int(wait) + 1)
             return answer
-        recovery = console.settings.recovery
-        if recovery is not None and not target and _is_to_be_told(recovery.standing()):
-            recovery.told()
-            target = "recovery"
         return console.set_cookie(
             console.go(target), SESSION_COOKIE, cookie, seconds=int(SESSION_TIME.total_seconds())
         )
@@ -78,11 +73,6 @@ def people_pages(console: Console) -> Blueprint:
         return console.page("log.html", lines=lines, now=console.settings.clock())
 
     return pages
-
-
-def _is_to_be_told(standing: RecoveryStanding) -> bool:
-    """Return whether nobody was told yet to keep the recovery sheet and file, which are still here."""
-    return standing.is_waiting and not standing.is_told
 
 
 def _inside(target: str) -> str:
