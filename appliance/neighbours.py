@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from appliance.box import KEY_NAME, Box
 from catalog.errors import ConfigError
+from sync.line.network import address_parts
 from sync.line.policy import Policy
 from sync.line.rate import Governor
 from sync.roads.collecting import Part
-from sync.roads.road import address_parts
 from sync.updating.neighbours import Neighbours
 
 if TYPE_CHECKING:

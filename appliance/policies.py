@@ -13,11 +13,10 @@ from appliance.box import Box
 from catalog.clock import BUILT, CHINA
 from catalog.errors import RoadError
 from sync.line.hours import OnHours
-from sync.line.network import lan_of
+from sync.line.network import address_parts, lan_of
 from sync.line.policy import Decision, Policy, Reason, Situation, Span, decide, month_of
 from sync.line.policy_layers import NOW, PAUSE, Layer, combine, stored_layer, stored_span
 from sync.line.rate import Governor, Meter, used_bytes
-from sync.roads.road import address_parts
 
 ON_HOURS = "on_hours"
 """Setting of `local.db`: the hours in which the box is usually on."""

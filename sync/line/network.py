@@ -9,12 +9,21 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from urllib.parse import SplitResult, urlsplit
 
 # Wider than this, a "subnet" is a provider's or a whole education network.
 NARROWEST_IPV4, NARROWEST_IPV6 = 16, 56
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IsLan = Callable[[str], bool]
+
+
+def address_parts(address: str) -> SplitResult:
+    """Return the parts of a URL; all are empty where it is none that can be, so that no road leads there."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def own_networks() -> tuple[Network, ...]:

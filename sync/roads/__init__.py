@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from catalog.errors import ConfigError, RoadError
 from sync import tree
+from sync.line.network import address_parts
 from sync.roads.directory import DirectoryRoad
 from sync.roads.http import HttpRoad
-from sync.roads.road import Road, RoadSettings, address_parts
+from sync.roads.road import Road, RoadSettings
 from sync.roads.rsync import RsyncRoad
 
 ROADS: dict[str, Callable[[str, RoadSettings], Road]] = {

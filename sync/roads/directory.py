@@ -21,10 +21,11 @@ from catalog.durable import storage_error
 from catalog.errors import ContentError, RoadError, ShuxiangError
 from sync import tree
 from sync.formats.release import TreeFile
+from sync.line.network import address_parts
 from sync.roads.ahead import ahead
 from sync.roads.ranges import MendedFile, parts_of
 from sync.roads.readahead import ReadAhead
-from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, address_parts, staged_file
+from sync.roads.road import Batches, Done, Missed, Progress, RoadSettings, staged_file
 from sync.roads.staging import StagedFile, Staging
 from sync.roads.stick import SMALL_BYTES, Piece, StickPacks, open_regular, parts_of_blob
 

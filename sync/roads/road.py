@@ -140,14 +140,6 @@ class Batches:
             self._done(batch)
 
 
-def address_parts(address: str) -> SplitResult:
-    """Return the parts of a URL; all are empty where it is none that can be, so that no road leads there."""
-    try:
-        return urlsplit(address)
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-
-
 def split_address(address: str, *, expected: str) -> tuple[SplitResult, str]:
     """Return the parts of a URL and its host; raise `ConfigError` E-CONFIG where host or port are none that can be.
 

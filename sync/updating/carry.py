@@ -17,9 +17,10 @@ from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError
 from catalog.local import Local
 from sync import tree
 from sync.formats.release import TreeFile
+from sync.line.network import address_parts
 from sync.roads import Road, RoadSettings, find_tree, road_for, rsync
 from sync.roads.http import HttpRoad
-from sync.roads.road import Missed, address_parts, staged_file
+from sync.roads.road import Missed, staged_file
 from sync.roads.rsync import RsyncRoad
 from sync.roads.staging import Staging
 

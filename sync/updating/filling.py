@@ -22,8 +22,8 @@ from catalog.progress import OnProgress
 from sync import boxfile
 from sync.formats.release import Release
 from sync.formats.transport import Offers
+from sync.line.network import address_parts
 from sync.parcels.kept import FOLDER, MOST_BYTES, SHARE_OF_FREE, KeptParcels
-from sync.roads.road import address_parts
 from sync.roads.staging import Staging
 from sync.updating import content
 from sync.updating.carry import Carrier, worst
