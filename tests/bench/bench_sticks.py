@@ -1,13 +1,14 @@
 """Writing a stick and syncing from it, beside the raw copy of the same files on the same kind of filesystem.
 
-Run: `python tests/bench/bench_sticks.py [--megabytes 300] [--rounds 2] [--kinds vfat,exfat,ext4]`. A third of the bytes are
+Run: `python tests/bench/bench_sticks.py [--megabytes 300] [--rounds 2] [--kinds vfat,exfat,ext4] [--speed 100:30]`. A third of the bytes are
 two films, a third files of 5 MB, a third files of 20 to 120 kB. The raw copy of an export is `cp -r`, flush, caches
 dropped, and reading all of it back; that of an import is `cp -r` from the stick with its caches dropped, and a flush of
 the disk that it wrote to. Ours are whole commands, `hub export` and `box sync --from` of a box that knows the catalogue,
 the start of Python (a second) in them; `import_in_the_run` is without it. `check` is one pass of SHA-256 over the same
 bytes in memory: ours has it in it, and who copies and then checks pays it, so `…_to_checked` compares with both. Every
 round has a new filesystem for the stick and an ext4 of its own for the box's disk, on loop devices: what others write
-on the machine's disk is in no flush of either. Figures are the best of the rounds; `cpu` are the seconds of processor of
+on the machine's disk is in no flush of either. `--speed` makes the stick one that reads and writes so many MB/s, by the
+kernel's own throttle of block devices, for either way; without it the stick is as fast as this machine. Figures are the best of the rounds; `cpu` are the seconds of processor of
 a command and what it started (programs that serve a filesystem in user space are not in it). Prints one JSON object.
 """
 
@@ -22,9 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -39,6 +41,20 @@ MB = 1_000_000
 LARGE_BYTES = 5 * MB
 SPARE_BYTES = 200 * MB
 _ASKED_BYTES = 64 * MB
+_THROTTLE = Path("/sys/fs/cgroup/blkio")
+
+
+class Speed(NamedTuple):
+    """What a stick does, in MB/s."""
+
+    read: int
+    write: int
+
+
+def speed_of(text: str) -> Speed:
+    """Return the speed that `READ:WRITE` says."""
+    read_text, _, write_text = text.partition(":")
+    return Speed(int(read_text), int(write_text))
 
 
 def write_content(county: County, folder: Path, total_bytes: int) -> int:
@@ -104,15 +120,37 @@ def run(words: list[str]) -> Any:
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(kind: str, county: County, folder: Path, size_bytes: int) -> dict[str, float]:
+@contextmanager
+def slow_stick(kind: str, size_bytes: int, speed: Speed | None) -> Iterator[Path]:
+    """Give the root of a new filesystem on a device that reads and writes no faster than `speed`."""
+    with stick(kind, size_bytes) as root, ExitStack() as undo:
+        if speed is not None:
+            number = _device_of(root).stat().st_rdev
+            for way, rate in (("read", speed.read), ("write", speed.write)):
+                limit = _THROTTLE / f"blkio.throttle.{way}_bps_device"
+                name = f"{os.major(number)}:{os.minor(number)}"
+                undo.callback(limit.write_text, f"{name} 0")
+                limit.write_text(f"{name} {rate * MB}")
+        yield root
+
+
+def _device_of(root: Path) -> Path:
+    """Return the device of the filesystem that is mounted at `root`."""
+    words = ["findmnt", "--noheadings", "--output", "SOURCE", str(root)]
+    return Path(subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def measure(
+    kind: str, county: County, folder: Path, size_bytes: int, speed: Speed | None
+) -> dict[str, float]:
     """Return the seconds of one round of each way."""
     found: dict[str, float] = {}
-    with stick(kind, size_bytes) as root, stick("ext4", size_bytes) as disk:
+    with slow_stick(kind, size_bytes, speed) as root, stick("ext4", size_bytes) as disk:
         timed(found, "raw_export", lambda: raw_export(folder, root))
         Disk(root).forget(files_below(root))
         timed(found, "raw_import", lambda: raw_import(root, disk / "raw"))
         timed(found, "check", lambda: read(files_below(disk / "raw"), hashlib.sha256().update))
-    with stick(kind, size_bytes) as root, stick("ext4", size_bytes) as disk:
+    with slow_stick(kind, size_bytes, speed) as root, stick("ext4", size_bytes) as disk:
         export = command(county.state, "hub", "export", root / "s")
         timed(found, "export", lambda: run(export))
         # Nothing to do: what a second run into the same stick costs.
@@ -136,11 +174,18 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kinds", default="vfat,exfat,ext4")
+    parser.add_argument("--speed", type=speed_of)
     options = parser.parse_args()
+    if options.speed and not (_THROTTLE / "blkio.throttle.read_bps_device").exists():
+        sys.exit("a slow stick needs the throttle of block devices in a cgroup of version 1")
     if os.geteuid() != 0:
         sys.exit("mounting a stick needs root")
     total = options.megabytes * MB
-    found: dict[str, Any] = {"megabytes": options.megabytes, "load": os.getloadavg()[0]}
+    found: dict[str, Any] = {
+        "megabytes": options.megabytes,
+        "speed": options.speed,
+        "load": os.getloadavg()[0],
+    }
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder = work / "content"
@@ -149,7 +194,8 @@ def main() -> None:
             found["files"] = write_content(county, folder, total)
         for kind in options.kinds.split(","):
             rounds = [
-                measure(kind, county, folder, total * 3 // 2 + SPARE_BYTES) for _ in range(options.rounds)
+                measure(kind, county, folder, total * 3 // 2 + SPARE_BYTES, options.speed)
+                for _ in range(options.rounds)
             ]
             best = {way: round(min(one[way] for one in rounds), 2) for way in rounds[0]}
             for way in ("export", "import"):
