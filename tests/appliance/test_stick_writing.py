@@ -200,6 +200,7 @@ def test_pulled_out_it_says_how_it_goes_on(office: Office) -> None:
     assert answer.status_code == 400 and "已经拔掉了" in answer.text
 
 
+@pytest.mark.slow
 def test_a_killed_hub_goes_on_and_nothing_stays_writable(office: Office, published: Path) -> None:
     stick = office.plug()
     # This process only takes the order; others do the work.
