@@ -2,4 +2,5 @@
 
 Two sides that share nothing but small files below `/run/shuxiang`: root's process, one for each stick (`stay`), mounts
 and tells; the running box (`importing`), an ordinary user, reads what is told and lets the sync's own process import.
+A running hub asks the same way that a stick may be written, and root's process turns it for so long (`turning`).
 """
