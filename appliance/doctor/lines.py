@@ -61,6 +61,15 @@ def startup(text: str) -> float | None:
     return seconds + 60 * int(total[1] or 0)
 
 
+def start_told(told: str, page: str) -> tuple[str, float | None]:
+    """Return what is known of the start in words and in seconds: by `systemd-analyze time`, which is silent until all
+    is started, and by the microseconds at which the page's service was."""
+    first = told.partition("\n")[0].strip()
+    seconds = int(page) / 1e6 if page.isdigit() and int(page) else None
+    words = "" if seconds is None else f"shuxiang.service {seconds:.1f} s"
+    return "; ".join(filter(None, (first, words))), startup(first) or seconds
+
+
 def _board(machine: Machine) -> Line:
     model = machine.text(f"{_TREE}/model")
     if not model:
@@ -133,14 +142,12 @@ def _cards(machine: Machine) -> Line:
 
 
 def _boot(machine: Machine) -> Line:
-    told = machine.ask("systemd-analyze", "time").splitlines()
-    seconds = startup(told[0]) if told else None
-    since = machine.ask(
+    page = machine.ask(
         "systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "--value", "shuxiang.service"
     )
-    page = f"; shuxiang.service {int(since) / 1e6:.1f} s" if since.isdigit() and int(since) else ""
+    value, seconds = start_told(machine.ask("systemd-analyze", "time"), page)
     return Line(
-        key="boot", zh="启动用时", en="time to start", value=(told[0] + page) if told else "",
+        key="boot", zh="启动用时", en="time to start", value=value,
         state=UNKNOWN if seconds is None else FINE if seconds <= 120 else LOOK,
         means_zh="从内核起算，不含固件的几秒；120 秒以内为好",
         means_en="from the kernel's start, without the firmware's seconds; 120 s at most is good",

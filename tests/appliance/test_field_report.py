@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command import call
 
-from appliance.doctor.lines import FINE, LOOK, UNKNOWN, Line, lines_of, startup, throttling
+from appliance.doctor.lines import FINE, LOOK, UNKNOWN, Line, lines_of, start_told, startup, throttling
 from appliance.doctor.machine import Machine
 from appliance.doctor.report import examine_machine, page, write_page
 
@@ -132,6 +132,21 @@ def test_throttling_in_words(flags: int, words: str) -> None:
 )
 def test_seconds_to_start(told: str, seconds: float | None) -> None:
     assert startup(told) == seconds
+
+
+@pytest.mark.parametrize(
+    ("told", "page", "known"),
+    [
+        ("Startup finished in 3s (kernel) + 12s (userspace) = 15s \ngraphical", "9400000", ("Startup finished in 3s (kernel) + 12s (userspace) = 15s; shuxiang.service 9.4 s", 15)),
+        ("", "612300000", ("shuxiang.service 612.3 s", 612.3)),
+        ("", "0", ("", None)),
+        ("", "", ("", None)),
+    ],
+)  # fmt: skip
+def test_a_start_that_is_not_over_is_told_by_its_page(
+    told: str, page: str, known: tuple[str, float | None]
+) -> None:
+    assert start_told(told, page) == known
 
 
 def test_the_file_is_for_notepad(board: Path, tmp_path: Path) -> None:
