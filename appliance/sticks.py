@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ from appliance.exporting import export_of_hub, room_on
 from appliance.hub import Hub
 from appliance.plugging.notes import READ, STICKS, WRITE, Note, read_notes, wish_to_write
 from appliance.plugging.survey import trees_on
+from catalog import durable
 from catalog.errors import ContentError, RoadError, ShuxiangError, StorageError
 from catalog.messages import MESSAGES
 from catalog.progress import OnProgress
 from sync import boxfile
+from sync.exporting.disk import Disk
+from sync.exporting.ground import write_plain
+from sync.roads.stick import read_bounded
 from sync.trust.heads import current_head
 from sync.trust.keys import load_keys
 from webui.hub.media import plugged_in
@@ -48,6 +53,7 @@ class StickDesk:
         self._hub = hub
         self._run = run
         self._media = tuple(media)
+        self._turning = threading.Lock()
 
     # -- what is in ------------------------------------------------------------------------------------------------
 
@@ -104,6 +110,27 @@ class StickDesk:
             release=done.release, blobs=done.blobs, size_bytes=done.size_bytes, written_bytes=done.written_bytes
         )  # fmt: skip
 
+    def put_file(self, key: str, name: str, data: bytes) -> None:
+        """Put a small file at the root of the stick and read it back."""
+        with self._writable(key) as folder:
+            place = folder / name
+            found = durable.storage(lambda: read_bounded(place, len(data)), place)
+            if found == data:
+                return
+            if place.exists():
+                raise ContentError("E-STICK-OTHER", where=name)
+            durable.storage(lambda: _written(place, data), place)
+            Disk(folder).forget([place])
+            if durable.storage(lambda: read_bounded(place, len(data)), place) != data:
+                raise StorageError("E-STICK-BAD", where=name)
+
+    def read_file(self, key: str, name: str, most_bytes: int) -> bytes | None:
+        """Return a small file at the root of the stick."""
+        try:
+            return read_bounded(self._folder(key) / name, most_bytes)
+        except (RoadError, OSError):
+            return None
+
     def _folder(self, key: str) -> Path:
         note = self._note(key)
         if note is not None and note.code:
@@ -115,6 +142,17 @@ class StickDesk:
 
     @contextmanager
     def _writable(self, key: str) -> Iterator[Path]:
+        # Root's process hears one wish at a time.
+        if not self._turning.acquire(blocking=False):
+            raise RoadError("E-BUSY")
+        try:
+            with self._turned(key) as folder:
+                yield folder
+        finally:
+            self._turning.release()
+
+    @contextmanager
+    def _turned(self, key: str) -> Iterator[Path]:
         folder = self._folder(key)
         if self._note(key) is None:
             yield folder
@@ -174,6 +212,11 @@ def _place(key: str, name: str, kind: str, mounted: Path, has_tree: bool) -> Sti
     return StickPlace(
         key=key, name=name, kind=kind, total_bytes=usage.total, free_bytes=usage.free, has_tree=has_tree
     )
+
+
+def _written(place: Path, data: bytes) -> None:
+    write_plain(place, data)
+    durable.sync_all([place, place.parent])
 
 
 def _has_tree(mounted: Path) -> bool:

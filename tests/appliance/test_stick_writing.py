@@ -25,6 +25,7 @@ from appliance.hub import Hub
 from appliance.hub_service import HubApp, hub_application
 from appliance.plugging.notes import TOLD, WISH_NAME
 from sync.export import MARKER
+from sync.trust.sheet import passphrase_on
 from webui.hub.accounts import FIRST_USER, set_password
 
 FILES, FILE_BYTES = 12, 1 << 20
@@ -189,6 +190,30 @@ def test_stopped_it_may_be_pulled_and_goes_on(office: Office, monkeypatch: pytes
     office.once(jobs[0], "")
     wait_for(lambda: "写好了" in office.staff.get(jobs[0], follow_redirects=True, headers=CHINESE).text)
     assert not (Path(stick.note()["mounted"]) / MARKER).exists()
+
+
+def test_the_recovery_file_goes_to_a_stick_and_is_compared_there(office: Office) -> None:
+    stick = office.plug()
+    key = stick.note()["id"]
+    folder = office.hub.directory / "recovery"
+    sheet, secret = ((folder / name).read_bytes() for name in ("sheet.html", "recovery.json"))
+    office.page("/hub/recovery")
+    assert office.send("/hub/recovery/stick", stick=key, password="wrong").status_code == 403
+    stored = office.send("/hub/recovery/stick", stick=key, password=PASSWORD)
+    assert "已经存到“TOWN”" in stored.text, stored.text
+    place = Path(stick.note()["mounted"]) / "recovery.json"
+    assert place.read_bytes() == secret and is_read_only(stick)
+    assert office.send("/hub/recovery/stick", stick=key, password=PASSWORD).status_code == 200
+    (folder / "recovery.json").write_bytes(b"another hub's")
+    answer = office.send("/hub/recovery/stick", stick=key, password=PASSWORD)
+    assert answer.status_code == 400 and "另一个县中心" in answer.text and place.read_bytes() == secret
+    last = passphrase_on(sheet.decode())[-5:]
+    assert office.send("/hub/recovery/kept", stick=key, group=last).status_code == 400
+    (folder / "recovery.json").write_bytes(secret)
+    kept = office.send("/hub/recovery/kept", stick=key, group=last)
+    assert kept.status_code == 303 and list(folder.iterdir()) == []
+    for data, name in ((sheet, "sheet.html"), (secret, "recovery.json")):
+        (folder / name).write_bytes(data)  # for the other tests
 
 
 def test_pulled_out_it_says_how_it_goes_on(office: Office) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, request
 
+from catalog.errors import ShuxiangError
 from webui.hub.console import Console
 from webui.hub.operations import RecoveryOperations, RecoveryWrong
 
@@ -26,12 +27,17 @@ def recovery_pages(console: Console, recovery: RecoveryOperations) -> Blueprint:
     """Return the page of the recovery sheet and file."""
     pages = Blueprint("recovery", __name__, url_prefix="/hub/recovery")
 
-    def page(problem: str = "", status: int = 400) -> Response:
+    carrier = console.settings.carrier
+
+    def page(problem: str = "", status: int = 400, stored: str = "") -> Response:
+        sticks = carrier.sticks() if carrier is not None else []
         return console.page(
             "recovery.html",
             status=status if problem else 200,
             standing=recovery.standing(),
+            sticks=[one for one in sticks if one.refusal is None],
             problem=problem,
+            stored=stored,
             now=console.settings.clock(),
         )
 
@@ -72,13 +78,31 @@ def recovery_pages(console: Console, recovery: RecoveryOperations) -> Blueprint:
         answer.headers.set("Content-Disposition", "attachment", filename=FILE_NAME)
         return console.dress(answer)
 
+    @pages.post("/stick")
+    def stick() -> Response:
+        if (answer := refused()) is not None:
+            return answer
+        key = request.form.get("stick", "")
+        place = next((one for one in carrier.sticks() if one.key == key), None) if carrier else None
+        if carrier is None or place is None:
+            return page(console.say("刚才的盘已经拔掉了。插好以后再选。"))
+        try:
+            carrier.put_file(key, FILE_NAME, recovery.file())
+        except ShuxiangError as error:
+            return page(console.words[console.language()].of_stick(error.code))
+        console.audit("store recovery file", place.name)
+        return page(stored=place.name)
+
     @pages.post("/kept")
     def kept() -> Response:
         if (request.content_length or 0) > FORM_BYTES:
             abort(413)
         console.check_token(request.form.get("token", ""), console.session())
-        sent = request.files.get("file")
-        data = sent.stream.read(FILE_BYTES) if sent is not None else b""
+        sent, key = request.files.get("file"), request.form.get("stick", "")
+        if key and carrier is not None:
+            data = carrier.read_file(key, FILE_NAME, FILE_BYTES) or b""
+        else:
+            data = sent.stream.read(FILE_BYTES) if sent is not None else b""
         wrong = recovery.keep(data, request.form.get("group", ""), console.session().user)
         if wrong is not None:
             return page(console.say(_WRONG[wrong]))

@@ -90,3 +90,12 @@ class StickOperations(Protocol):
 
     def write(self, key: str, bundles: Sequence[str], boxes: Sequence[str], tell: OnProgress) -> StickWritten:
         """Write to the stick and read back; when this returns or raises, the stick may be pulled out."""
+
+    def put_file(self, key: str, name: str, data: bytes) -> None:
+        """Put a small file at the root of the stick and read it back; another of that name is not replaced.
+
+        Raises `ShuxiangError`; when this returns or raises, the stick may be pulled out.
+        """
+
+    def read_file(self, key: str, name: str, most_bytes: int) -> bytes | None:
+        """Return a small file at the root of the stick; None where there is none, or the stick is gone."""

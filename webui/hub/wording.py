@@ -64,6 +64,7 @@ _ACTIONS = {
     "take passwords": "下载密码表",
     "take sheet": "打开恢复单",
     "take recovery file": "下载恢复文件",
+    "store recovery file": "把恢复文件存到 U 盘",
     "recovery refused": "取恢复单被拒",
     "recovery kept": "收好恢复单和恢复文件",
 }
