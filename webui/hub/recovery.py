@@ -99,10 +99,9 @@ def recovery_pages(console: Console, recovery: RecoveryOperations) -> Blueprint:
             abort(413)
         console.check_token(request.form.get("token", ""), console.session())
         sent, key = request.files.get("file"), request.form.get("stick", "")
-        if key and carrier is not None:
+        data = sent.stream.read(FILE_BYTES) if sent is not None and sent.filename else b""
+        if not data and key and carrier is not None:
             data = carrier.read_file(key, FILE_NAME, FILE_BYTES) or b""
-        else:
-            data = sent.stream.read(FILE_BYTES) if sent is not None else b""
         wrong = recovery.keep(data, request.form.get("group", ""), console.session().user)
         if wrong is not None:
             return page(console.say(_WRONG[wrong]))
