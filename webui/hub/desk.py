@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from catalog.errors import ConfigError
+from catalog.errors import StorageError
 from catalog.ingest.findings import WARNING
 from catalog.library import Library
 from catalog.progress import OnProgress
@@ -110,7 +110,7 @@ class Desk:
         """Write a stick and read it back."""
         if self._carrier is None:
             # A job of a hub that wrote sticks, found by one that does not.
-            raise ConfigError("E-STICK-ACCESS", where=job.name)
+            raise StorageError("E-STICK-ACCESS", where=job.name)
         done = self._carrier.write(job.source, job.bundles, job.boxes, tell)
         counts = Counts(
             release=done.release, files=done.blobs, bytes=done.size_bytes, bytes_new=done.written_bytes
