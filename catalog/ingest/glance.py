@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.errors import ContentError
+from catalog.ingest import pictures
 from catalog.ingest.copying import copy_file
 from catalog.ingest.describe import check, recipe_of
 from catalog.ingest.drafts import Draft, Wanted, finding_of
@@ -59,10 +60,13 @@ class Glance:
             if to_webvtt(path.read_bytes()) is None:
                 yield Finding(code="E-SUBTITLE", level=WARNING, path=file.path)
             return
+        if item.role == "thumb":
+            pictures.check(path)
+            return
         media_type = sniff(path, file.name)
         if code := broken_claim(file.name, media_type):
             yield Finding(code=code, path=file.path, found=media_type)
-        elif item.role in ("source", "thumb") and not self._known(file, media_type):
+        elif item.role == "source" and not self._known(file, media_type):
             yield from (replace(one, path=file.path) for one in check(path, media_type))
 
     def _known(self, file: SourceFile, media_type: str) -> bool:

@@ -88,8 +88,11 @@ def run(command: Sequence[str | Path], *, code: str, timeout_seconds: float) -> 
     if done.returncode != 0:
         if b"No space left on device" in done.stderr:
             raise StorageError("E-DISK-FULL", where=shown)
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit {done.returncode}"]
-        raise ToolError(code, shown, lines[-1][:200])
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}".encode()])[-1]
+        for word in words:
+            # Where the file lies for us says nothing to who reads this: the finding names it.
+            last = last.removeprefix(os.fsencode(word) + b": ")
+        raise ToolError(code, shown, last.decode("utf-8", "replace")[:200])
     return done.stdout
 
 

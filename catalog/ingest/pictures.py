@@ -61,7 +61,9 @@ def _decoded(path: Path, width: int) -> Iterator[Image.Image]:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ContentError("E-PICTURE", found=str(error)[:120]) from error
+        # Pillow names the file as it lies for us; the finding names it as people know it.
+        found = str(error).replace(f" {str(path)!r}", "")
+        raise ContentError("E-PICTURE", found=found[:120]) from error
 
 
 def _small(picture: Image.Image, width: int) -> Image.Image:

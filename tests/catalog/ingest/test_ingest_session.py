@@ -106,12 +106,33 @@ def test_one_bad_row_never_stops_the_others(tmp_path: Path, media_folder: Path, 
     for looked in (scan, packed_scan):
         assert sorted((item.sheet, item.row, item.code) for item in looked.errors) == sorted(rejected)
     assert (result.rows, result.added, result.exit_code) == (14, 4, 0)
+    # Where the copy lay that a program refused says nothing to who reads the reason.
+    assert not [
+        item.found for done in (result.rejected, scan.errors) for item in done if str(tmp_path) in item.found
+    ]
     assert next((item.code, item.found) for item in result.warnings) == ("E-CODE", "奥数")
     found = records(store)
     assert set(found) == {"好", "奥", "只有目录", "无号"}
     assert found["奥"].subject == "raw:奥数" and found["只有目录"].files == ()
     assert found["好"].id == "k-001" and found["好"].licence == "own"
     assert (again.added, again.changed, again.unchanged) == (0, 0, 4)
+
+
+def test_a_lesson_is_taken_without_its_broken_cover_and_subtitles(
+    tmp_path: Path, media_folder: Path, store: Store
+) -> None:
+    lesson = tmp_path / "小学" / "数学" / "人教版" / "三年级上册" / "第一单元 时分秒" / "01 秒的认识"
+    lesson.mkdir(parents=True)
+    shutil.copy(media_folder / "fast.mp4", lesson / "微课.mp4")
+    (lesson / "微课.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    (lesson / "微课.srt").write_bytes(b"no cues")
+    with session(store, tmp_path / "小学") as ingest:
+        scan = ingest.scan()
+        result = ingest.run()
+    assert (scan.resources, result.added, result.rejected) == (1, 1, ())
+    warned = sorted((item.code, item.level) for item in result.warnings)
+    assert warned == [("E-PICTURE", "warning"), ("E-SUBTITLE", "warning")]
+    assert sorted((item.code, item.level) for item in scan.findings) == warned
 
 
 def test_an_edited_row_is_an_update_and_costs_no_file(
