@@ -15,8 +15,7 @@ from appliance.box import VERSION
 from appliance.faults import faults
 from appliance.hub import Hub
 from appliance.notify import answers, notified
-from appliance.plugging.notes import STICKS, read_notes, run_directory
-from appliance.plugging.stay import stick_of_note
+from appliance.plugging.notes import STICKS, read_notes, run_directory, stick_of_note
 from appliance.ports import listen, port_of
 from appliance.recovery import HubRecovery
 from appliance.seeder import Seeder
@@ -60,15 +59,18 @@ def serve_hub(
     tempfile.tempdir = str(hub.directory / "staging")
     listening = listen(host, hub.config.port if port is None else port)
     application = hub_application(hub)
+
+    def company() -> AbstractContextManager[None]:
+        tell_addresses(answer, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
+        return announced(
+            hub.library, hub.local, hub.config, id=hub.id, role="hub", port=port_of(listening), host=host
+        )
+
     with (
         _daemon(hub, rsync_port),
         _seeder(hub, application, torrent_port, host),
-        announced(
-            hub.library, hub.local, hub.config, id=hub.id, role="hub", port=port_of(listening), host=host
-        ),
-        notified(lambda: answers(host, port_of(listening))),
+        notified(lambda: answers(host, port_of(listening)), company),
     ):
-        tell_addresses(answer, hub.config.name, host, port_of(listening), rsync_port=rsync_port)
         try:
             run_waitress(application, [listening])
         finally:

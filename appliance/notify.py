@@ -11,12 +11,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 HEALTH = "/healthz"
 ASK_SECONDS = 5.0
 START_SECONDS = 0.2
-USUAL_SECONDS = 30.0
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
@@ -57,11 +56,15 @@ def answers(host: str, port: int, timeout_seconds: float = ASK_SECONDS) -> bool:
 
 
 @contextmanager
-def notified(healthy: Callable[[], bool], environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Tell systemd while the block serves: ready after the first healthy answer, alive after each further one."""
-    if not environment.get("NOTIFY_SOCKET"):
-        yield
-        return
+def notified(
+    healthy: Callable[[], bool],
+    company: Callable[[], AbstractContextManager[object]] = nullcontext,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[None]:
+    """Tell systemd while the block serves: ready after the first healthy answer, alive after each further one.
+
+    What `company` returns is entered after that first answer and left with the block, in the thread that asks.
+    """
     ended = threading.Event()
     every = watchdog_seconds(environment)
 
@@ -70,9 +73,10 @@ def notified(healthy: Callable[[], bool], environment: Mapping[str, str] = os.en
             if ended.wait(START_SECONDS):
                 return
         notify("READY=1\nWATCHDOG=1", environment)
-        while not ended.wait(every or USUAL_SECONDS):
-            if every is not None and healthy():
-                notify("WATCHDOG=1", environment)
+        with company():
+            while not ended.wait(every):
+                if healthy():
+                    notify("WATCHDOG=1", environment)
 
     thread = threading.Thread(target=follow, name="notify", daemon=True)
     thread.start()

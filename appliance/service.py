@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from catalog.errors import ShuxiangError
 from catalog.finder import Finder
 from catalog.library import Library
 from catalog.local import Local
-from webui.operations import BoxSettings
+from webui.operations import BoxSettings, Reach
 
 # Threads wait for disks, not for the processor; connections are many and cheap.
 THREADS = 8
@@ -36,8 +36,8 @@ M_ARENA_MAX, HEAPS = -8, 2
 SECRET = "page_secret"
 TREE = "/tree/"
 LOOK_SECONDS = 5.0
-# The first page comes first: what it does not need (the announcement, the index) is loaded after this.
-SETTLE_SECONDS = 1.0
+# What the first pages do not need (the announcement, the index) is loaded this long after the first answer.
+SETTLE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,15 +56,25 @@ def serve_box(
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS)
     operations = BoxOperations(box)
+    finder = Finder(box.library, box.index)
     application = box_application(
-        box, operations, page_port=port_of(pages), package_port=port_of(packages), host=host
+        box, operations, finder, page_port=port_of(pages), package_port=port_of(packages), host=host
     )
     keeper = operations.keeper = Keeper(box, application.streamed_seconds) if service else None
-    tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
+
+    def company() -> AbstractContextManager[None]:
+        tell_addresses(answer, box.config.name, host, port_of(pages), package_port=port_of(packages))
+        # The first search of a lesson should not pay for opening the index.
+        warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))
+        warming.daemon = True
+        warming.start()
+        return announced(
+            box.library, box.local, box.config, id=box.id, role="box", port=port_of(pages), host=host
+        )
+
     with (
-        announced(box.library, box.local, box.config, id=box.id, role="box", port=port_of(pages), host=host),
         keeper.keeping() if keeper else nullcontext(),
-        notified(lambda: answers(host, port_of(pages))),
+        notified(lambda: answers(host, port_of(pages)), company),
     ):
         try:
             run_waitress(application, [pages, packages])
@@ -82,8 +92,10 @@ def tell_addresses(answer: Answer, name: str, host: str, port: int, **more: Any)
         if host
         else [f"http://{_in_address(one)}:{port}" for one in local_addresses() if not one.startswith("fe80")]
     )
-    answer({"address": here, "port": port, **more}, "\n".join([f"{name}  {here}", *there]))
-    sys.stdout.flush()
+    # Whoever started this and went away needs no addresses; the pages are for others.
+    with suppress(OSError):
+        answer({"address": here, "port": port, **more}, "\n".join([f"{name}  {here}", *there]))
+        sys.stdout.flush()
 
 
 def _in_address(host: str) -> str:
@@ -158,12 +170,9 @@ def run_waitress(application: Any, sockets: list[Any]) -> None:
 
 
 def box_application(
-    box: Box, operations: BoxOperations, *, page_port: int, package_port: int, host: str
+    box: Box, operations: BoxOperations, finder: Finder, *, page_port: int, package_port: int, host: str
 ) -> Watched:
     """Return the WSGI application of a box: pages, files, the tree, packages by port; it notes who is watching."""
-    from appliance.faults import faults
-    from appliance.plugging.notes import run_directory
-    from appliance.reach import reach_of
     from sync.children import note_child
     from sync.serve import held_tree
     from webui.app import create_box_app
@@ -183,9 +192,9 @@ def box_application(
         clock=box.shown_now,
         clock_mark=box.clock_mark,
         blobs=box.directory / "blobs",
-        reach=lambda: reach_of(box.local, host),
+        reach=lambda: _reach(box.local, host),
         sticks=operations.sticks,
-        faults=lambda language: faults(run_directory(), language),
+        faults=_faults,
     )
     tree = held_tree(
         box.trust,
@@ -194,11 +203,6 @@ def box_application(
         box.directory / "parcels",
         asked=lambda box_id: note_child(box.local, box_id),
     )
-    finder = Finder(box.library, box.index)
-    # The first search of a lesson should not pay for opening the index.
-    warming = threading.Timer(SETTLE_SECONDS, _warm, (finder,))
-    warming.daemon = True
-    warming.start()
     application = create_box_app(
         library=box.library,
         finder=finder,
@@ -209,6 +213,19 @@ def box_application(
         mounts={TREE: under(TREE, tree)},
     )
     return Watched(application, package_port)
+
+
+def _reach(local: Local, host: str) -> Reach:
+    from appliance.reach import reach_of
+
+    return reach_of(local, host)
+
+
+def _faults(language: str) -> tuple[str, ...]:
+    from appliance.faults import faults
+    from appliance.plugging.notes import run_directory
+
+    return faults(run_directory(), language)
 
 
 def _warm(finder: Finder) -> None:

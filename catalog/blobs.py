@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +127,8 @@ class BlobStore:
         if len(large) < 2:
             yield from map(self._check, batch)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(HASHERS, len(large)), "hash") as hashers:
             side_by_side = hashers.map(self._check_and_flush, large)
             for item in batch:

@@ -16,15 +16,10 @@ from typing import TYPE_CHECKING
 from catalog.errors import StorageError
 from catalog.library import Entry, Generation, Library, Reader
 from catalog.scope import EVERYTHING, Scope
-from catalog.search.highlight import highlight_hit
-from catalog.search.language import fold_text
-from catalog.search.record import FACETS, text_of
 
-# Whoosh is loaded by the first search: the first page of a box that starts does not wait for it.
+# All that searches is loaded by the first search: the first page of a box that starts does not wait for it.
 if TYPE_CHECKING:
-    from catalog.search.query import NumberSet, SearchAnswer, Searcher
-
-EXCERPT_CHARACTERS = 90
+    from catalog.search.query import NumberSet, Searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +98,9 @@ class Finder:
             return self._found(asked)
 
     def _found(self, asked: _Asked) -> Found:
+        from catalog.hits import LookedAt, hit_of
         from catalog.search.query import SearchRequest
+        from catalog.search.record import FACETS
 
         started = time.perf_counter()
         with self._library.reading() as reader:
@@ -119,9 +116,9 @@ class Finder:
                 page=asked.page,
                 per_page=asked.per_page,
             )
-            looked_at = _Page(reader)
+            looked_at = LookedAt(reader)
             answer = self._searcher(generation.index).search(request, looked_at.confirm)
-            hits = tuple(_hit(entry, answer) for entry in looked_at.entries(answer.numbers))
+            hits = tuple(hit_of(entry, answer) for entry in looked_at.entries(answer.numbers))
         return Found(
             total=answer.total,
             took_ms=round((time.perf_counter() - started) * 1000, 2),
@@ -175,39 +172,3 @@ class Finder:
             if name not in self._sets:
                 self._sets[name] = NumberSet(read())
             return self._sets[name]
-
-
-class _Page:
-    """The entries that one search looks at, each read once."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._read: dict[int, Entry] = {}
-
-    def entries(self, numbers: tuple[int, ...] | list[int]) -> list[Entry]:
-        """Return the entries of `numbers` in that order; what the library does not have is left out."""
-        missing = [number for number in numbers if number not in self._read]
-        self._read.update((entry.number, entry) for entry in self._reader.by_numbers(missing))
-        return [self._read[number] for number in numbers if number in self._read]
-
-    def confirm(self, numbers: list[int], phrases: tuple[str, ...]) -> set[int]:
-        """Return the numbers in whose text each of `phrases` stands in one piece."""
-        true = set()
-        for entry in self.entries(numbers):
-            # Most have it in the title; the whole text is only put together for the others.
-            title = fold_text(entry.resource.title)
-            missing = [phrase for phrase in phrases if phrase not in title]
-            text = text_of(entry.resource) if missing else ""
-            if all(phrase in text for phrase in missing):
-                true.add(entry.number)
-        return true
-
-
-def _hit(entry: Entry, answer: SearchAnswer) -> Hit:
-    resource = entry.resource
-    parts = [resource.description, " › ".join(resource.path), "、".join(resource.keywords)]
-    parts += ["、".join(resource.knowledge), resource.author, *resource.raw.values()]
-    title, excerpt = highlight_hit(
-        resource.title, list(filter(None, parts)), answer.words, limit=EXCERPT_CHARACTERS
-    )
-    return Hit(entry=entry, title_html=title, excerpt_html=excerpt)

@@ -89,7 +89,10 @@ def by_llmnr(node: Node, name: str) -> set[str]:
     """Return the addresses that glibc gets for `name` by systemd-resolved, which knows nothing but LLMNR."""
     script = _ROOM.format(root=FETCHED, name=name)
     done = subprocess.run(
-        node.command(["unshare", "--mount", "sh", "-c", script]), capture_output=True, text=True, timeout=60
+        node.command(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script]),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return {line.split()[0] for line in done.stdout.splitlines() if "STREAM" in line}
 
@@ -120,7 +123,7 @@ def avahi(node: Node, place: Path) -> Iterator[Avahi]:
         while not (place / "bus").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         daemon = subprocess.Popen(
-            node.command(["unshare", "--mount", "sh", "-c", start]),
+            node.command(["unshare", "--mount", "--propagation", "slave", "sh", "-c", start]),
             env=environment,
             stderr=subprocess.DEVNULL,
         )

@@ -20,6 +20,8 @@ import pytest
 from command import command, environment
 from sticks import mounted, need
 
+from appliance.plugging.notes import STICKS
+
 KINDS = ("vfat", "exfat", "ntfs", "ext4")
 _LABEL = {"vfat": "fatlabel", "exfat": "exfatlabel", "ntfs": "ntfslabel", "ext4": "e2label"}
 _SECONDS = 90.0
@@ -162,11 +164,29 @@ class Plugged:
 def plugged(run: Path, state: Path, path: Path, said: Path) -> Iterator[Plugged]:
     """Plug in the stick in the device `path` while the block lasts."""
     one = Plugged(run, state, path, said)
+    with _told_to_others(run / STICKS):
+        try:
+            yield one
+        finally:
+            if one.running:
+                one.pull()
+
+
+@contextmanager
+def _told_to_others(place: Path) -> Iterator[None]:
+    """Let what is unmounted in `place` go from mount namespaces of tests beside this one too: a copy keeps it busy."""
+    if os.path.ismount(place):
+        yield
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", place, place], check=True)
     try:
-        yield one
+        subprocess.run(["mount", "--make-shared", place], check=True)
+        yield
     finally:
-        if one.running:
-            one.pull()
+        # What tidies up after a stick that was pulled may have taken it along.
+        if os.path.ismount(place):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def wait_for(found: Callable[[], Any], seconds: float = _SECONDS) -> Any:

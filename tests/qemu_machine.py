@@ -91,6 +91,10 @@ class Disk:
         done = subprocess.run(["mtype", "-i", self._fat, f"::{name}"], capture_output=True, check=True)
         return done.stdout
 
+    def tell_the_kernel(self, *words: str) -> None:
+        """Give its kernel these arguments from the next start on, and those that let it talk on the serial line."""
+        self.put(_EXTRA, f'set extra="{" ".join((_ARGUMENTS, *words))}"\n'.encode())
+
     def names(self) -> str:
         """Return the listing of the FAT partition."""
         return subprocess.run(
@@ -130,7 +134,7 @@ def copy_disk(image: Path, place: Path, size_bytes: int) -> Disk:
     """Write `image` to a disk of `size_bytes`, as on a card; its first start talks on the serial line."""
     os.truncate(copied(image, place), size_bytes)
     disk = Disk(place)
-    disk.put(_EXTRA, f'set extra="{_ARGUMENTS}"\n'.encode())
+    disk.tell_the_kernel()
     return disk
 
 
@@ -152,14 +156,19 @@ class Started:
         """Wait until `words` come over the serial line; return when they were seen (monotonic seconds)."""
         return self.wait_until(lambda: words in self.said(), f"no {words!r}", seconds)
 
-    def wait_for_page(self, path: str = "/", *, seconds: float, port: int = 80, status: int = 200) -> bytes:
-        """Ask for a page until it comes with `status`, and return it."""
+    def wait_for_page(
+        self, path: str = "/", *, seconds: float, port: int = 80, status: int = 200, patience: float = 20
+    ) -> bytes:
+        """Ask for a page until it comes with `status`, and return it; ask anew after `patience` seconds.
+
+        A call to a machine that has no address yet is tried again at ever longer intervals by QEMU's network.
+        """
         found: list[bytes] = []
 
         def asked() -> bool:
             try:
                 with urllib.request.urlopen(
-                    f"http://127.0.0.1:{self.doors[port]}{path}", timeout=20
+                    f"http://127.0.0.1:{self.doors[port]}{path}", timeout=patience
                 ) as answer:
                     told, body = answer.status, answer.read()
             except urllib.error.HTTPError as error:
@@ -199,10 +208,10 @@ class Started:
         self.process.wait(timeout=seconds)
 
     @contextmanager
-    def plugged(self, name: str, disk: Path) -> Iterator[None]:
+    def plugged(self, name: str, disk: Path, *, writable: bool = False) -> Iterator[None]:
         """Plug a stick into a machine with `USB` while the block lasts; it is pulled out without a word to the machine."""
-        file = {"driver": "file", "filename": str(disk), "read-only": True}
-        self.ask("blockdev-add", driver="raw", file=file, **{"node-name": name, "read-only": True})
+        file = {"driver": "file", "filename": str(disk), "read-only": not writable}
+        self.ask("blockdev-add", driver="raw", file=file, **{"node-name": name, "read-only": not writable})
         self.ask("device_add", driver="usb-storage", id=f"stick-{name}", drive=name, bus="usb.0")
         yield
         self.ask("device_del", id=f"stick-{name}")

@@ -7,10 +7,11 @@ the page layer may keep it as long as that key stands.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,7 +28,7 @@ from webui.bookcase import BookCard, Bookcase
 from webui.cards import drawn_rows
 from webui.english import ENGLISH
 from webui.forms import FormTokens
-from webui.i18n import LANGUAGES, accepted_language, chosen_language, environments, translator
+from webui.i18n import LANGUAGES, TEMPLATES, accepted_language, chosen_language, environments, translator
 from webui.operations import BoxSettings, Operations
 from webui.static_files import StaticFiles
 from webui.words import Words
@@ -98,29 +99,9 @@ class House:
     @cached_property
     def environments(self) -> Mapping[str, Environment]:
         """The templates, one environment per language."""
-        made = environments(ENGLISH)
-        sheet = self.static.address("glyphs.svg")
-
-        @cache
-        def glyph(name: str) -> Markup:
-            return Markup(
-                f'<svg class="g" aria-hidden="true" focusable="false"><use xlink:href="{sheet}#{name}"/></svg>'
-            )
-
-        for language, environment in made.items():
-            # Filters are called at once, functions through the context, which costs more than these do.
-            environment.filters.update(
-                cover=_cover(environment),
-                glyph=glyph,
-                rows=drawn_rows(glyph, self.translate[language]("未到本机")),
-            )
-            environment.globals.update(
-                css=self.static.address("shuxiang.css"),
-                glyphs=sheet,
-                script=self.static.address("shuxiang.js"),
-                icon=self.static.address("icon.png"),
-                box_name=self.settings.name,
-            )
+        made = box_environments(self.static)
+        for environment in made.values():
+            environment.globals["box_name"] = self.settings.name
         return made
 
     # -- what pages depend on ------------------------------------------------------------------------------------
@@ -233,6 +214,35 @@ class House:
             title=translate(told.title),
             text=translate(told.text),
         )
+
+
+def box_environments(
+    static: StaticFiles, folders: Sequence[Path] = (TEMPLATES,)
+) -> Mapping[str, Environment]:
+    """Return the Jinja environments of a box's pages, with all that its templates are compiled against."""
+    made = environments(ENGLISH, folders)
+    sheet = static.address("glyphs.svg")
+
+    @cache
+    def glyph(name: str) -> Markup:
+        return Markup(
+            f'<svg class="g" aria-hidden="true" focusable="false"><use xlink:href="{sheet}#{name}"/></svg>'
+        )
+
+    for language, environment in made.items():
+        # Filters are called at once, functions through the context, which costs more than these do.
+        environment.filters.update(
+            cover=_cover(environment),
+            glyph=glyph,
+            rows=drawn_rows(glyph, translator(language, ENGLISH)("未到本机")),
+        )
+        environment.globals.update(
+            css=static.address("shuxiang.css"),
+            glyphs=sheet,
+            script=static.address("shuxiang.js"),
+            icon=static.address("icon.png"),
+        )
+    return made
 
 
 def _cover(environment: Environment) -> Callable[[BookCard, str], Markup]:

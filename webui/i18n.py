@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import escape
 
+from webui.compiled import PLACE, Compiled
+
 LANGUAGES = ("zh-CN", "en")
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -92,6 +94,7 @@ def _environment(language: str, english: Mapping[str, str], folders: Sequence[Pa
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=Compiled(folders[0] / PLACE / language),
         undefined=StrictUndefined,
     )
 

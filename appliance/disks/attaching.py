@@ -1,8 +1,8 @@
 """At every start: the disk with the content is found, checked, mounted, and shown where the service keeps its state.
 
 The order: choose · check and mount, or grow the card's partition · bring the state over from the card, once · show it ·
-remember the disk. Each step comes to the same when it is repeated, and a disk is remembered last, so a cut anywhere is
-followed by the same whole. Invariant: either the state shown is the one of before, or nothing is: a machine never begins
+remember the disk · keep what was seen for a start like this one. Each step comes to the same when it is repeated, and a
+disk is remembered after all that is done to it, so a cut anywhere is followed by the same whole. Invariant: either the state shown is the one of before, or nothing is: a machine never begins
 a new life because a disk is missing or damaged.
 """
 
@@ -20,6 +20,7 @@ from appliance.disks.choose import LABEL, Remembered, choose
 from appliance.disks.devices import Device, devices
 from appliance.disks.programs import ask
 from appliance.disks.telling import Told
+from appliance.disks.usual import PROGRAM, Usual
 from catalog import durable
 from catalog.errors import ShuxiangError, StorageError
 
@@ -40,10 +41,15 @@ class Places:
     state: Path
     label: str = LABEL
     wait_seconds: float = WAIT_SECONDS
+    looking: Path = PROGRAM
 
     @property
     def memory(self) -> Path:
         return self.data / "system" / "data-disk"
+
+    @property
+    def usual(self) -> Usual:
+        return Usual(self.data / "system" / "usual-disk", self.looking)
 
     @property
     def disk(self) -> Path:
@@ -70,6 +76,8 @@ class _Attaching:
         self.remembered = read_memory(places.memory) if self.has_card else None
 
     def told(self) -> Told:
+        if self.has_card:
+            self.places.usual.forget()
         device = self._chosen()
         if self.has_card and self.partition:
             self._grow()
@@ -82,13 +90,17 @@ class _Attaching:
         self._show(base, device)
         if device is not None and self.has_card:
             self._remember(device)
-        return Told(
+        told = Told(
             device=str(device.path) if device else f"/dev/{self.partition}",
             on_card=device is None,
             grown=self.grown,
             warnings=tuple(self.warnings),
             details=self.details,
         )
+        # A disk that had no state yet is remembered as one that has by the next start.
+        if self.has_card and (device is None or (base / STATE / CONFIG).exists()):
+            self.places.usual.keep(told, self.system_disk)
+        return told
 
     def _chosen(self) -> Device | None:
         deadline = time.monotonic() + self.places.wait_seconds

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.child import Child
-from appliance.plugging.notes import STICKS, Note, Told, read_notes, run_directory, tell
-from appliance.plugging.stay import stick_of_note
+from appliance.plugging.notes import STICKS, Note, Told, read_notes, run_directory, stick_of_note, tell
 from appliance.state import work_under_way
 from catalog.local import Local
 from catalog.stick import MISSING, Phase, Stick

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import durable
+from catalog.stick import Phase, Stick
 
 RUN = Path("/run/shuxiang")
 STICKS, NOTES, TOLD = "sticks", "plugged", "told"
@@ -132,6 +133,12 @@ def _note(value: Any) -> Note | None:
         return Note(trees=trees, suspects=suspects, **texts)
     except (AttributeError, KeyError, TypeError):
         return None
+
+
+def stick_of_note(note: Note) -> Stick:
+    """Return what the note alone says of the stick."""
+    phase = Phase.WRONG if note.code else Phase.WAITING if note.trees else Phase.PLAIN
+    return Stick(name=note.name, phase=phase, code=note.code, suspects=note.suspects)
 
 
 def _rows(value: Any) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from appliance.plugging.notes import (
     read_notes,
     read_told,
     remove_note,
+    stick_of_note,
     write_note,
 )
 from appliance.plugging.sounds import Tune
@@ -110,12 +111,6 @@ def _follow(run: Path, device: Device, note: Note, state: Path, say: Say, play: 
             if tune is not None:
                 play(tune)
         time.sleep(LOOK_SECONDS)
-
-
-def stick_of_note(note: Note) -> Stick:
-    """Return what the note alone says of the stick."""
-    phase = Phase.WRONG if note.code else Phase.WAITING if note.trees else Phase.PLAIN
-    return Stick(name=note.name, phase=phase, code=note.code, suspects=note.suspects)
 
 
 _TUNES: dict[str, Tune | None] = {

@@ -218,7 +218,7 @@ def test_avahi_sees_what_we_announce(cable: Cable, tmp_path: Path) -> None:
     )
     (tmp_path / "avahi.conf").write_text("[server]\nuse-ipv4=yes\nuse-ipv6=yes\n[wide-area]\n[publish]\n")
     environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": bus}
-    inside = ["ip", "netns", "exec", cable.far, "unshare", "-m", "sh", "-c"]
+    inside = ["ip", "netns", "exec", cable.far, "unshare", "--mount", "--propagation", "slave", "sh", "-c"]
     daemon = (
         "mkdir -p /run/avahi-daemon && mount -t tmpfs none /run/avahi-daemon && "
         f"exec avahi-daemon --no-drop-root --no-chroot --no-rlimits -f {tmp_path}/avahi.conf"

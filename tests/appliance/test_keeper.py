@@ -177,7 +177,7 @@ def test_a_loop_that_hangs_is_not_called_alive(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(place))
         environment = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "200000"}
-        with notified(healthy.is_set, environment):
+        with notified(healthy.is_set, environment=environment):
             listening.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 listening.recv(100)

@@ -18,7 +18,7 @@ DATA_OFFSET = LAYOUT[3][0] * MIB
 # The initramfs calls the script with the system mounted read-only; /run is its own, and moves along later.
 BOOT = """
 set -e
-mount --make-rprivate /
+mount --make-rslave /
 mount -t tmpfs none /run
 mkdir /run/lock /run/mnt
 rootmnt=/run/mnt
@@ -37,7 +37,7 @@ class Card:
         """Start the system of the card up to its first program, run `words` there, and cut the power."""
         with attached(self.file) as device:
             done = subprocess.run(
-                ["unshare", "--mount", "sh", "-c", BOOT + words, "boot", device, str(SCRIPT)],
+                ["unshare", "--mount", "--propagation", "slave", "sh", "-c", BOOT + words, "boot", device, str(SCRIPT)],
                 capture_output=True, text=True, timeout=120,
             )  # fmt: skip
         assert done.returncode == 0, (done.stdout, done.stderr)

@@ -1,7 +1,8 @@
-"""A PC with its content on a data disk: another system disk takes it over."""
+"""A PC with its content on a data disk: another system disk takes it over, and a page says where it is missing or damaged."""
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ from webui.accounts import is_right_password
 pytestmark = pytest.mark.machine
 
 DATA_BYTES = 1 << 30
+# The first superblock and the table behind it; ext4 has both again elsewhere.
+HEAD_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)
 
 
-def check_served(used: Used, system: Disk, data: Path, place: Path) -> None:
-    """Start a machine and find what there was before, on the page and on the disk."""
+def check_served(used: Used, system: Disk, data: Path, place: Path) -> str:
+    """Start a machine and find what there was before, on the page and on the disk; return its first page."""
     with pc(system, place / "pc", disks=[data]) as machine:
         machine.wait_for_page("/healthz", seconds=BOOT_SECONDS)
         told = status_of(machine)
@@ -99,9 +102,38 @@ def check_served(used: Used, system: Disk, data: Path, place: Path) -> None:
     with Box.open(state) as box:
         assert is_right_password(box.local, "technician", PASSWORD)
     assert NAME in page
+    return page
 
 
 def test_a_new_system_disk_takes_over_the_data_disk(used: Used, place: Path) -> None:
     """A card straight from the image, without settings: they are on the data disk."""
     system = copy_disk(used.packed, place / "new.img", CARD_BYTES)
     check_served(used, system, copied(used.data, place / "data.img"), place)
+
+
+def test_a_data_disk_whose_head_is_gone_is_repaired(used: Used, place: Path) -> None:
+    data = copied(used.data, place / "data.img")
+    with data.open("r+b") as file:
+        file.write(bytes(HEAD_BYTES))
+    system = Disk(copied(used.system.path, place / "system.img"))
+    check_served(used, system, data, place)
+
+
+@pytest.mark.parametrize("wrong", ["E-DATA-MISSING", "E-DATA-DAMAGED"])
+def test_a_page_says_what_is_wrong_with_the_data_disk(used: Used, place: Path, wrong: str) -> None:
+    system = Disk(copied(used.system.path, place / "system.img"))
+    disks = []
+    if wrong == "E-DATA-DAMAGED":
+        noise = place / "noise.img"
+        noise.write_bytes(random.Random(9).randbytes(64 << 20))
+        disks.append(noise)
+    with pc(system, place / "pc", disks=disks) as machine:
+        page = machine.wait_for_page("/browse", seconds=BOOT_SECONDS, status=503).decode()
+        assert wrong in page and "书箱现在打不开课" in page and "该怎么做" in page
+        machine.press_the_button(OFF_SECONDS)
+    assert wrong in system.get("shuxiang-result.txt").decode("utf-8-sig")
+    # Nothing was begun anew on the card; with the disk in again all is as before.
+    with pc(system, place / "again", disks=[copied(used.data, place / "data.img")]) as machine:
+        machine.wait_for_page("/healthz", seconds=BOOT_SECONDS)
+        assert status_of(machine)["id"] == used.told["id"]
+        machine.pull_the_plug()

@@ -1,4 +1,5 @@
-"""A PC as a county's hub: staff log in by browser, a stick that is plugged in is published, and no console is touched."""
+"""A PC as a county's hub: staff log in by browser, a stick that is plugged in is published, another one is written for a
+school, and no console is touched."""
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ import http.cookiejar
 import json
 import re
 import shutil
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
+from command import call
 from first_boots import HUB
 from plugged_sticks import image
 from qemu_machine import KERNEL_BEGINS, USB, Started, copy_disk, need_image, pc
@@ -63,7 +66,20 @@ class Staff:
         return {"token": self.hidden("token"), **fields}
 
 
-def test_a_hub_from_its_card_to_a_release_from_a_stick(tmp_path: Path) -> None:
+def check_carried(stick: Path, contents: list[bytes], place: Path) -> None:
+    """A box takes the files from the stick, and nothing on the stick is wrong."""
+    subprocess.run(["fsck.vfat", "-n", stick], check=True, capture_output=True)
+    tree, box = place / "tree", place / "box"
+    tree.mkdir()
+    subprocess.run(["mcopy", "-s", "-n", "-i", stick, "::*", tree], check=True, stdin=subprocess.DEVNULL)
+    root = tree / "metadata" / "1.root.json"
+    call(box, "box", "init", "--hub", tree, "--root", root)
+    call(box, "box", "sync")
+    held = {path.name for path in (box / "blobs").rglob("*") if path.is_file()}
+    assert held == {hashlib.sha256(data).hexdigest() for data in contents}
+
+
+def test_a_hub_from_its_card_to_a_release_and_a_school_s_stick(tmp_path: Path) -> None:
     packed = need_image("pc", "hub")
     write_folder(tmp_path / FOLDER, files=FILES)
     sources = list((tmp_path / FOLDER).glob("*.txt"))
@@ -109,6 +125,16 @@ def test_a_hub_from_its_card_to_a_release_from_a_stick(tmp_path: Path) -> None:
             sent = path.read_bytes()
             name = hashlib.sha256(sent).hexdigest()
             assert machine.wait_for_page(f"/tree/blobs/{name[:2]}/{name}", seconds=60) == sent
+
+        # FAT32, as sticks are sold, by the machine's own kernel.
+        school = image(tmp_path / "school.img", "vfat", lambda root: None, label="SCHOOL")
+        with machine.plugged("school", school, writable=True):
+            staff.until("/hub/sticks", "SCHOOL")
+            staff.read("/hub/sticks/look", {"stick": staff.hidden("stick"), "bundle": "main"})
+            assert "放得下。" in staff.page
+            staff.read("/hub/sticks/write", {"stick": staff.hidden("stick")})
+            staff.until(staff.address, "现在可以拔出")
         machine.press_the_button(180)
+    check_carried(school, [path.read_bytes() for path in sources], tmp_path)
     assert "成功" in disk.get("shuxiang-result.txt").decode("utf-8-sig")
     assert PASSWORD.encode() not in disk.get("shuxiang.toml")

@@ -16,8 +16,7 @@ from staff_hub import Staff, StaffHub, county_batch
 from werkzeug.test import Client
 from wsgi import stop
 
-from appliance.plugging.notes import read_notes
-from appliance.plugging.stay import stick_of_note
+from appliance.plugging.notes import read_notes, stick_of_note
 from catalog.stick import Phase, Stick
 from webui.app import create_box_app
 from webui.hub.jobs import DONE, REVIEW

@@ -5,121 +5,31 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from card_disk import LAYOUT, MIB, attached, hurt, make_ext4, need_disks, run, write_card
+from card_disk import LAYOUT, MIB, attached, hurt, run, write_card
+from card_starts import READ, WRITE, Board, new_board, parted_disk, plain_disk
 
 from appliance.disks.choose import LABEL
 from images.data_disk import make_data_disks
 from images.disk import DATA_DISK
 from images.write import Target
 
-SCRIPT = Path(__file__).parents[3] / "images/overlay/common/etc/initramfs-tools/scripts/local-bottom/shuxiang"
 CARD_DATA = LAYOUT[3][0] * MIB
-# As the machine starts: the initramfs' step, its /run moved along, then our command, then what the test asks.
-START = """
-set -e
-mount --make-rprivate /
-mount -t tmpfs none /run
-mkdir /run/mnt
-rootmnt=/run/mnt
-export rootmnt
-mount -t ext4 -o ro "$1p2" "$rootmnt"
-sh "$2" >/dev/null
-mkdir -p "$rootmnt/var/lib/shuxiang"
-chown 4711:4712 "$rootmnt/var/lib/shuxiang"
-cd "$rootmnt"
-set +e
-"$3" -c "$4" "$rootmnt" "$5" "$6"
-"""
-ATTACH = """
-import json, sys
-from pathlib import Path
-from appliance.disks.attaching import Places, attach
-from appliance.disks.telling import Told, tell
-from catalog.errors import ShuxiangError
-root = Path(sys.argv[1])
-run = Path("/run/shuxiang")
-places = Places(run=run, data=root / "data", state=root / "var/lib/shuxiang", label=sys.argv[2], wait_seconds=float(sys.argv[3]))
-try:
-    told = attach(places)
-except ShuxiangError as error:
-    told = Told(failure=error)
-tell(run, told)
-print(json.dumps(told.to_json()), flush=True)
-"""
-
-
-@dataclass
-class Board:
-    """A card in a board, and what is plugged into it."""
-
-    card: Path
-    label: str = field(default_factory=lambda: f"sx-{uuid.uuid4().hex[:8]}")
-    wait_seconds: float = 0
-
-    def start(self, *disks: Path, then: str = "true") -> tuple[dict[str, Any], str]:
-        """Start with `disks` plugged in, run the shell's words `then`, cut the power; return what was told and printed."""
-        with attached(self.card) as device:
-            return self._with(list(disks), device, then)
-
-    def _with(self, disks: list[Path], device: str, then: str) -> tuple[dict[str, Any], str]:
-        if disks:
-            with attached(disks[0], partitions=_has_table(disks[0])):
-                return self._with(disks[1:], device, then)
-        done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", START + then, "start", device, str(SCRIPT), sys.executable, ATTACH, self.label, str(self.wait_seconds)],
-            capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3], env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        )  # fmt: skip
-        assert done.returncode == 0, (done.stdout, done.stderr)
-        told, _, rest = done.stdout.partition("\n")
-        return json.loads(told), rest
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
-    need_disks()
-    tree = tmp_path / "system"
-    for name in ("etc", "var/lib", "boot"):
-        (tree / name).mkdir(parents=True)
-    write_card(tmp_path / "card.img", tree)
-    return Board(tmp_path / "card.img")
-
-
-def _has_table(disk: Path) -> bool:
-    asked = subprocess.run(
-        ["blkid", "--probe", "--output", "value", "--match-tag", "PTTYPE", disk], capture_output=True
-    )
-    return bool(asked.stdout.strip())
+    return new_board(tmp_path)
 
 
 def may_grow_mounted() -> bool:
     """Return whether ext4 lets us enlarge it while it is mounted: not everyone who is root has CAP_SYS_RESOURCE."""
     held = Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0]
     return bool(int(held, 16) >> 24 & 1)
-
-
-def plain_disk(place: Path, label: str, size_mib: int = 300) -> Path:
-    """A disk that is one ext4 without a table."""
-    with place.open("wb") as file:
-        file.truncate(size_mib * MIB)
-    make_ext4(place, label, size_mib)
-    return place
-
-
-def parted_disk(place: Path, label: str, size_mib: int = 300) -> Path:
-    """A disk with a table and one ext4, as disks are sold."""
-    with place.open("wb") as file:
-        file.truncate((size_mib + 2) * MIB)
-    run("sfdisk", "--quiet", place, give=f"label: gpt\nstart=1MiB, size={size_mib}MiB\n")
-    make_ext4(place, label, size_mib, offset=1)
-    return place
 
 
 def made_disk(place: Path, label: str) -> Path:
@@ -131,10 +41,6 @@ def made_disk(place: Path, label: str) -> Path:
     (made,) = make_data_disks([Target(path=place)], lambda *_: None, lambda: datetime.now(UTC), label=label)
     assert made.refusal is None
     return place
-
-
-WRITE = "echo one > var/lib/shuxiang/config.toml; echo content > var/lib/shuxiang/blob; sync"
-READ = "cat var/lib/shuxiang/config.toml var/lib/shuxiang/blob"
 
 
 def code(told: dict[str, Any]) -> str | None:
