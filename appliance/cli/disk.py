@@ -10,7 +10,8 @@ from appliance.cli.options import Call, leaf
 from catalog.clock import system_clock
 from catalog.errors import ShuxiangError
 
-_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+# The page is served by a user who may read none of them but the run directory.
+_DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)
 
 
 @click.command("data-disk")
