@@ -7,15 +7,20 @@ restarted, whatever the other threads still do. Without systemd (`NOTIFY_SOCKET`
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+from catalog.errors import ShuxiangError
 
 HEALTH = "/healthz"
 ASK_SECONDS = 5.0
 START_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
@@ -63,7 +68,8 @@ def notified(
 ) -> Iterator[None]:
     """Tell systemd while the block serves: ready after the first healthy answer, alive after each further one.
 
-    What `company` returns is entered after that first answer and left with the block, in the thread that asks.
+    What `company` returns is entered after that first answer and left with the block, in the thread that asks. Where it
+    fails the pages are served without it.
     """
     ended = threading.Event()
     every = watchdog_seconds(environment)
@@ -73,7 +79,11 @@ def notified(
             if ended.wait(START_SECONDS):
                 return
         notify("READY=1\nWATCHDOG=1", environment)
-        with company():
+        with ExitStack() as beside:
+            try:
+                beside.enter_context(company())
+            except (OSError, ShuxiangError) as error:
+                _log.error("%s", error)
             while not ended.wait(every):
                 if healthy():
                     notify("WATCHDOG=1", environment)

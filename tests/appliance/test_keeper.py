@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -192,6 +192,23 @@ def test_a_loop_that_hangs_is_not_called_alive(tmp_path: Path) -> None:
                     listening.recv(100)
         listening.settimeout(30)
         assert listening.recv(100) == b"STOPPING=1"
+
+
+def test_pings_go_on_where_what_comes_beside_them_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def company() -> AbstractContextManager[object]:
+        raise OSError("no memory for the list of addresses")
+
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(place))
+        listening.settimeout(30)
+        environment = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "200000"}
+        with notified(lambda: True, company, environment):
+            assert listening.recv(100) == b"READY=1\nWATCHDOG=1"
+            assert listening.recv(100) == b"WATCHDOG=1"
+    assert "no memory for the list" in caplog.text
 
 
 def test_without_systemd_nothing_is_sent(tmp_path: Path) -> None:
