@@ -11,7 +11,7 @@ DEBIAN := rsync xdelta3 bsdiff ffmpeg poppler-utils espeak-ng librsvg2-bin fonts
 DEBIAN_TEST := chromium fuse3 libfuse2 e2fsprogs dosfstools exfatprogs exfat-fuse fusefat ntfs-3g util-linux mount iproute2 nftables dnsmasq-base procps avahi-daemon avahi-utils dbus mmdebstrap binutils fdisk mtools
 
 # What builds images, and the machines in which they are tried: PCs (from BIOS and UEFI) and ARM boards.
-DEBIAN_IMAGE := mmdebstrap dosfstools e2fsprogs fdisk mtools util-linux xz-utils qemu-user-static
+DEBIAN_IMAGE := mmdebstrap arch-test dosfstools e2fsprogs fdisk mtools util-linux xz-utils qemu-user-static
 DEBIAN_IMAGE_TEST := qemu-system-x86 qemu-system-arm qemu-utils ovmf udhcpc
 
 # Continuous integration runs the slow tests as well.
