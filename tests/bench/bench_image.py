@@ -43,9 +43,9 @@ UNITS = HERE.parent.parent / "images/package/files/usr/lib/systemd/system"
 OURS = tuple(sorted(path.name for path in UNITS.iterdir() if "@" not in path.name))
 UP = "Reached target multi-user.target"
 _BALLOON = ("-device", "virtio-balloon-pci,id=balloon")
+# On a serial console the kernel's words may come behind a login prompt.
 _UNIT = re.compile(
-    r"^\[ *(\d+\.\d+)\] systemd\[1\]: (Starting|Started|Finished|Listening on|Condition check resulted in) (shuxiang[\w@-]*\.\w+)",
-    re.MULTILINE,
+    r"\[ *(\d+\.\d+)\] systemd\[1\]: (Starting|Started|Finished|Listening on|Condition check resulted in) (shuxiang[\w@-]*\.\w+)"
 )
 
 
