@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pwd
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ _T = TypeVar("_T")
 LOCK_NAME = "lock"
 LOCK_BYTES = 1024
 SHOW_SECONDS = 0.5
+# A lock of fcntl(2) on the whole file (Linux's `struct flock` on 64 bits: kind, whence, start, length, process). It
+# goes with the flock, is freed with it, and unlike a flock it can be asked about without being taken.
+_WHOLE_FILE = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 def check_new(state: Path) -> None:
@@ -133,7 +137,7 @@ class Hold:
         if now - self._shown < SHOW_SECONDS:
             return
         self._shown = now
-        text = json.dumps({"pid": os.getpid(), "task": self._task, **asdict(progress)}, ensure_ascii=False)
+        text = json.dumps({"task": self._task, **asdict(progress)}, ensure_ascii=False)
         os.pwrite(self._handle, text.encode().ljust(LOCK_BYTES)[:LOCK_BYTES], 0)
 
 
@@ -146,23 +150,25 @@ def locked(state: Path, task: str) -> Iterator[Hold]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _WHOLE_FILE)
         except BlockingIOError as error:
             raise RoadError("E-BUSY", where=state) from error
-        try:
-            yield Hold(handle, task)
-        finally:
-            os.ftruncate(handle, 0)
+        yield Hold(handle, task)
     finally:
         os.close(handle)
 
 
 def work_under_way(state: Path) -> tuple[str, Progress] | None:
-    """Return the task that a living process does with this state, and how far it is; None where there is none."""
+    """Return the task that a living process does with this state, and how far it is; None where there is none.
+
+    The words in the lock file outlive their work, a kill and a power cut: they count only while the file is locked.
+    """
     try:
-        found = json.loads((state / LOCK_NAME).read_bytes())
-        task, process = str(found.pop("task")), int(found.pop("pid"))
-        progress = Progress(**found)
+        with (state / LOCK_NAME).open("rb") as file:
+            found = json.load(file)
+            kind, *_ = struct.unpack_from("h", fcntl.fcntl(file, fcntl.F_OFD_GETLK, _WHOLE_FILE))
+            task = str(found.pop("task"))
+            progress = Progress(**found)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    # After a kill the words stay, the process does not.
-    return (task, progress) if Path(f"/proc/{process}").exists() else None
+    return (task, progress) if kind != fcntl.F_UNLCK else None

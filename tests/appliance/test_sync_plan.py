@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 import random
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,10 +13,11 @@ from pathlib import Path
 import pytest
 from command import call
 from county import NOW, County
+from plugged_sticks import wait_for
 from wsgi import address_of
 
 from appliance.cli.bar import Bar
-from appliance.state import create, locked, work_under_way
+from appliance.state import LOCK_NAME, create, locked, work_under_way
 from appliance.syncing import measured_rate
 from catalog.local import Local, SyncRun
 from catalog.progress import Progress
@@ -111,6 +115,30 @@ def test_pages_see_speed_time_left_and_road(tmp_path: Path) -> None:
         hold.show(progress)
         assert work_under_way(tmp_path / "state") == ("sync", progress)
     assert work_under_way(tmp_path / "state") is None
+
+
+def _work_for_ever(state: Path) -> None:
+    with locked(state, "import") as hold:
+        hold.show(Progress(phase="content", done=1))
+        multiprocessing.Event().wait()
+
+
+def test_words_that_outlive_their_work_are_none(tmp_path: Path) -> None:
+    """A box whose power was cut found its note, took another process of the next boot for the one that wrote it, and
+    waited for it for ever."""
+    state = tmp_path / "state"
+    create(state, ())
+    worker = multiprocessing.get_context("fork").Process(target=_work_for_ever, args=(state,))
+    worker.start()
+    wait_for(lambda: work_under_way(state) is not None)
+    assert "import" in (state / LOCK_NAME).read_text()
+    worker.kill()
+    worker.join()
+    assert work_under_way(state) is None
+    (state / LOCK_NAME).write_text(json.dumps({"pid": os.getpid(), "task": "import", "phase": "content"}))
+    assert work_under_way(state) is None
+    with locked(state, "sync"):
+        assert work_under_way(state) == ("sync", Progress(phase="sync"))
 
 
 def test_the_bar_shows_speed_time_left_and_road(capsys: pytest.CaptureFixture[str]) -> None:

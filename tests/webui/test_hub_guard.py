@@ -255,9 +255,9 @@ def test_unsafe_names_in_a_form_are_left_out_and_said(app: HubApp, hub: StaffHub
     job = app.console.jobs.get(answer.headers["Location"].rpartition("/")[2])
     assert job is not None
     assert job.refused_names == ("../../up.mp4",)
+    app.console.worker.close()
     assert not list(hub.directory.rglob("up.mp4"))
     assert not list(hub.directory.rglob("Thumbs.db"))
-    app.console.worker.close()
     assert "名称不安全" in staff.get(f"/hub/batches/{job.id}").text or job.waiting_or_running
 
 
