@@ -6,6 +6,7 @@ of the image; whatever a test does to the machine, the image stays as it was bui
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -51,21 +52,28 @@ def need_image(board: str, role: str) -> Path:
         pytest.skip(why)
     packed = found[-1]
     plain = IMAGES / "unpacked" / packed.name.removesuffix(".xz")
-    if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
-        plain.parent.mkdir(exist_ok=True)
-        part = plain.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        # xz leaves holes where zeros are only in a file that it makes by itself.
-        (part.with_suffix(".part.xz")).unlink(missing_ok=True)
-        os.link(packed, part.with_suffix(".part.xz"))
-        subprocess.run(
-            ["xz", "--decompress", "--force", "--keep", "--threads=0", part.with_suffix(".part.xz")],
-            check=True,
-        )
-        part.with_suffix(".part.xz").unlink()
-        part.replace(plain)
-        os.utime(plain)
+    plain.parent.mkdir(exist_ok=True)
+    with plain.with_suffix(".lock").open("w") as lock:
+        # Others that run beside this one want it as well.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
+            _unpack(packed, plain)
     return plain
+
+
+def _unpack(packed: Path, plain: Path) -> None:
+    part = plain.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    # xz leaves holes where zeros are only in a file that it makes by itself.
+    (part.with_suffix(".part.xz")).unlink(missing_ok=True)
+    os.link(packed, part.with_suffix(".part.xz"))
+    subprocess.run(
+        ["xz", "--decompress", "--force", "--keep", "--threads=0", part.with_suffix(".part.xz")],
+        check=True,
+    )
+    part.with_suffix(".part.xz").unlink()
+    part.replace(plain)
+    os.utime(plain)
 
 
 def free_port() -> int:
