@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 AUDIT_KEPT = timedelta(days=400)
+# Commits are small and come all day. A log that stays short is written over in place, and a flush of it needs no commit of
+# the filesystem's own journal; one that grows needs one each time, which writes more than the rows themselves.
+_LOG_PAGES = 4
 
 
 def _tables(db: Database) -> None:
@@ -93,7 +96,7 @@ class Local:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connections = Connections(path)
+        self._connections = Connections(path, log_pages=_LOG_PAGES)
 
     @classmethod
     def open(cls, path: Path) -> Local:

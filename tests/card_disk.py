@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 MIB = 1 << 20
 SECTOR = 512
-_PROGRAMS = ("losetup", "partx", "sfdisk", "mke2fs", "e2fsck", "unshare", "mount", "resize2fs")
+_PROGRAMS = ("losetup", "partx", "sfdisk", "mke2fs", "e2fsck", "tune2fs", "unshare", "mount", "resize2fs")
 # Boot, system A, system B, data: starts and sizes in MiB; data is large enough for a second superblock.
 LAYOUT = ((1, 4), (5, 16), (21, 8), (29, 300))
 
@@ -34,6 +35,17 @@ def run(*command: str | Path, give: str | None = None) -> str:
     done = subprocess.run([str(word) for word in command], input=give, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
+
+
+def run_until(there: str, *command: str) -> None:
+    """Run until a device is there: what is left of the one before it may be in the way for a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        subprocess.run(command, capture_output=True)
+        if Path(there).exists():
+            return
+        assert time.monotonic() < deadline, there
+        time.sleep(0.1)
 
 
 def write_card(image: Path, system: Path, data: Path | None = None, size_mib: int = 329) -> None:
@@ -62,8 +74,7 @@ def attached(file: Path, *, partitions: bool = True) -> Iterator[str]:
     try:
         if partitions:
             # As the kernel does it, a partition that ends beyond the disk is left out.
-            subprocess.run(["partx", "--add", device], capture_output=True)
-            assert Path(f"{device}p1").exists()
+            run_until(f"{device}p1", "partx", "--update", device)
         yield device
     finally:
         if partitions:

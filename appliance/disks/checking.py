@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.disks.programs import ask
+from appliance.disks.programs import Said, ask
 from catalog.errors import StorageError
 
-OPTIONS = "rw,noatime,nodev,nosuid,noexec,errors=remount-ro"
+_OPTIONS = "rw,noatime,nodev,nosuid,noexec,errors=remount-ro"
+# What must last is flushed by whoever writes it (`catalog.durable`); the times of files can wait a minute.
+_RARELY = f"{_OPTIONS},commit=60"
 _WORST_FINE = 3
 """e2fsck(8): 1 errors were corrected, 2 the system should be restarted, which means the root only."""
 _KEPT_LINES = 12
@@ -39,11 +41,23 @@ def check(device: Path) -> Checked:
 
 
 def mount(device: Path, place: Path) -> None:
-    """Mount the checked ext4 at `place`; raise `StorageError` E-DATA-DAMAGED where the kernel refuses."""
+    """Mount the checked ext4 at `place`; raise `StorageError` E-DATA-DAMAGED where the kernel refuses.
+
+    A check that loses the journal leaves none, and ext4 takes `commit` only with one: it is made anew. On a full disk
+    that can not be, and the disk is used without.
+    """
     place.mkdir(parents=True, exist_ok=True)
-    said = ask(["mount", "-t", "ext4", "-o", OPTIONS, device, place])
+    said = _mount(device, place, _RARELY)
+    if said.code and not ask(["tune2fs", "-O", "has_journal", device]).code:
+        said = _mount(device, place, _RARELY)
+    if said.code:
+        said = _mount(device, place, _OPTIONS)
     if said.code:
         raise StorageError("E-DATA-DAMAGED", where=device, found=said.last_line)
+
+
+def _mount(device: Path, place: Path, options: str) -> Said:
+    return ask(["mount", "-t", "ext4", "-o", options, device, place])
 
 
 def bind(directory: Path, place: Path) -> None:

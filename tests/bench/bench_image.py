@@ -35,8 +35,9 @@ DISK_BYTES = 8 << 30
 MEMORY_MIB = 1024
 START_SECONDS, FIRMWARE_SECONDS, PATIENCE_SECONDS = 900.0, 180.0, 3.0
 # After this the index is open, the names are claimed, sharing has begun, and the syncs that failed (no hub is there)
-# have become rare: the next ones come 32 minutes and an hour after the start, then every hour.
-SETTLE_SECONDS = 1000.0
+# have become rare: the next ones come half an hour and an hour after the start, then every hour. Half an hour from here
+# has one of them, where half an hour of the day has one or none.
+SETTLE_SECONDS = 1200.0
 _DAY_MINUTES = 24 * 60
 SERVICE = "shuxiang.service"
 UNITS = HERE.parent.parent / "images/package/files/usr/lib/systemd/system"

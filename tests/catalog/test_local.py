@@ -47,6 +47,18 @@ def test_the_history_is_bounded_newest_first(local: Local) -> None:
     assert [run.details["n"] for run in local.syncs(10)] == [4, 3, 2]
 
 
+def test_a_log_that_others_read_stays_short(local: Local) -> None:
+    """Its place on the disk is written over again; a reader keeps it from being removed."""
+    log = local.path.with_name("local.db-wal")
+    with Local.open(local.path) as reader:
+        lengths = []
+        for number in range(200):
+            local.put("number", number)
+            assert reader.get("number") == number
+            lengths.append(log.stat().st_size)
+    assert max(lengths) == lengths[-1] == lengths[50] < 100_000
+
+
 def test_the_audit_log_is_kept_for_more_than_180_days(local: Local) -> None:
     local.audit("admin", "login", "", NOW)
     local.audit("admin", "publish", "7", NOW + timedelta(days=200))

@@ -134,6 +134,7 @@ def test_the_first_inodes_gone_are_repaired_and_told(card: Card) -> None:
     said = card.boot("ls /run/shuxiang; ls data")
     assert "failed" not in said
     assert "data-repaired" in said and "lost+found" in said
+    assert "has_journal" in run("dumpe2fs", "-h", _data_copy(card))
 
 
 def _data_copy(card: Card) -> Path:

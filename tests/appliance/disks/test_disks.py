@@ -179,8 +179,30 @@ def test_a_zeroed_superblock_is_repaired(board: Board, tmp_path: Path, make: Any
     told, said = board.start(disk, then=READ)
     assert said == "one\ncontent\n"
     assert [one["code"] for one in told["warnings"]] == ["E-DATA-REPAIRED"] and told["details"]
+    assert "has_journal" in _dump(disk)
     told, _ = board.start(disk)
     assert not told["warnings"]
+
+
+def test_a_journal_that_was_lost_is_made_again_where_it_fits(board: Board, tmp_path: Path) -> None:
+    disk = parted_disk(tmp_path / "disk.img", board.label)
+    board.start(disk, then=WRITE)
+    _take_the_journal(disk)
+    board.start(disk, then="dd if=/dev/zero of=/run/shuxiang/data-disk/much bs=1M 2>&1; true")
+    assert "has_journal" in _dump(disk)
+    _take_the_journal(disk)
+    (tmp_path / "more").write_bytes(b"x" * 16 * MIB)
+    with attached(disk) as device:
+        run("debugfs", "-w", "-R", f"write {tmp_path}/more more", f"{device}p1")
+    told, said = board.start(disk, then=READ)
+    assert (told["failure"], said) == (None, "one\ncontent\n")
+    assert "has_journal" not in _dump(disk)
+
+
+def _take_the_journal(disk: Path) -> None:
+    with attached(disk) as device:
+        run("e2fsck", "-p", f"{device}p1")
+        run("tune2fs", "-O", "^has_journal", "-m", "0", f"{device}p1")
 
 
 def test_damage_that_took_the_state_s_name_is_not_a_new_life(board: Board, tmp_path: Path) -> None:
