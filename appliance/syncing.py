@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from appliance.box import SCOPE, Box
@@ -33,6 +34,9 @@ from sync.updating.update import Update, UpdateResult, UpdateSettings
 # What is smaller says how long a request takes, not how fast the line is.
 RATE_LEAST_BYTES = 1 << 20
 RATE_RUNS = 20
+# A box without a line tries every hour: one line in so long says it, spares the card, and leaves room for what earlier
+# runs tell.
+REPEATED = timedelta(hours=6)
 MOST_WARNINGS = 20
 # So many reserves free: a run does without the one that is held.
 _ROOMY_RESERVES = 16
@@ -97,7 +101,7 @@ def run_sync(
     that are set while it runs.
     """
     settings = update_settings(box, source, governor=governor)
-    used = settings.road.governor
+    used, by_itself = settings.road.governor, governor is not None and source is None
     steered = nullcontext() if governor else steered_by_policy(box, used, settings.sources)
     with locked(box.directory, "sync") as hold, steered, closing(used):
         # A box that is nearly full gives its reserve to the run, which first deletes what nobody needs. Where there is
@@ -108,13 +112,13 @@ def run_sync(
             result = _update(box, settings, both(progress, hold.show)).run(box.trusted_now())
         except ShuxiangError as error:
             ended = _ended_by(used, error)
-            _record(box, ended, _stick(source))
+            _record(box, ended, _stick(source), by_itself=by_itself)
             raise ended from error
         finally:
             box.reserve.hold()
         if result.failure is not None:
             result = replace(result, failure=_ended_by(used, result.failure))
-        _record(box, result.failure, result_json(result) | _stick(source))
+        _record(box, result.failure, result_json(result) | _stick(source), by_itself=by_itself)
         return result
 
 
@@ -143,15 +147,19 @@ def _ended_by(governor: Governor, failure: ShuxiangError) -> ShuxiangError:
     return failure
 
 
-def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any]) -> None:
-    box.local.record_sync(
-        SyncRun(
-            at=box.clock(),
-            result=_result(failure),
-            code=failure.code if failure else "",
-            details=details,
-        )
+def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any], *, by_itself: bool) -> None:
+    """Keep how a run ended; of one that nobody asked for not what the last one failed by as well, not long ago."""
+    run = SyncRun(
+        at=box.clock(), result=_result(failure), code=failure.code if failure else "", details=details
     )
+    if by_itself and run.result == "failed":
+        for last in box.local.syncs(1):
+            if (last.result, last.code) == (
+                run.result,
+                run.code,
+            ) and timedelta() <= run.at - last.at < REPEATED:
+                return
+    box.local.record_sync(run)
 
 
 def _stick(source: str | None) -> dict[str, Any]:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 AUDIT_KEPT = timedelta(days=400)
-# Commits are small and come all day. A log that stays short is written over in place, and a flush of it needs no commit of
-# the filesystem's own journal; one that grows needs one each time, which writes more than the rows themselves.
-_LOG_PAGES = 4
+# Commits are small and come all day. A log that stays short is soon written over in place; one that grows makes the
+# filesystem name new blocks each time, which writes more than the rows. Much shorter, and beginning anew would cost more.
+_LOG_PAGES = 32
 
 
 def _tables(db: Database) -> None:

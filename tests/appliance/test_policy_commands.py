@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +107,9 @@ def test_a_wrong_assignment_is_refused(hub: Path, arguments: tuple[str, ...], co
     assert not (hub / "public" / "boxes").exists()
 
 
-def governed(box: Path) -> subprocess.Popen[str]:
+def governed(box: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command(box, "box", "sync"), "--governed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [*command(box, "box", "sync"), "--governed", *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env=environment(), text=True,
     )  # fmt: skip
 
@@ -127,6 +129,30 @@ def test_a_governed_sync_lives_by_its_standard_input(hub: Path) -> None:
     process.stdin.flush()
     assert '"fetched_blobs": 6' in process.stdout.readline()
     assert ended(process)[0] == 0
+
+
+def test_the_same_failure_is_kept_once_in_a_while_unless_a_person_asked(hub: Path) -> None:
+    box, _ = new_box(hub)
+    (hub / "public").rename(hub / "away")
+
+    def kept_after(*more: str) -> int:
+        process = governed(box, *more)
+        assert process.stdin is not None
+        process.stdin.write(rate_line(None))
+        process.stdin.flush()
+        assert process.wait(120) != 0
+        ended(process)
+        with Local.open(box / "local.db") as local:
+            return len(local.syncs(100))
+
+    assert [kept_after() for _ in range(3)] == [1, 1, 1]
+    assert refusal(box, "box", "sync", code=36) == "E-NO-TREE"
+    assert kept_after() == 2
+    assert kept_after("--from", str(hub / "public")) == 3
+    with Local.open(box / "local.db") as local:
+        (last,) = local.syncs(1)
+        local.record_sync(replace(last, at=last.at - timedelta(hours=7)))
+    assert [kept_after() for _ in range(2)] == [5, 5]
 
 
 def test_a_pause_ends_a_sync_by_hand_that_is_under_way(hub: Path) -> None:
