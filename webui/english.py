@@ -227,6 +227,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "还没有同步过。": "No sync yet.",
         "磁盘放不下 %(count)s 个资源（%(size)s）。": "No room on the disk for %(count)s resources (%(size)s).",
         "本月": "This month",
+        "连不上时，书箱自己常常再试；同样的失败，六小时只记一次。": "Without a connection the box often tries again by itself; the same failure is kept once in six hours.",
         "本月每天收到的数据": "Data received each day of this month",
         "不占线路": "not over the line",
         "本月还没有收到数据。": "No data this month yet.",
