@@ -46,7 +46,7 @@ ln -s /proc/self/fd "$root/dev/fd"
 exec chroot "$root" "$@"
 """
 # mmdebstrap mounts this machine's /dev and /proc below the root: were it killed, they would stay there without this.
-_MOUNTS = ("unshare", "--mount", "--propagation", "private")
+_MOUNTS = ("unshare", "--mount", "--propagation", "slave")
 _NAMESPACES = (*_MOUNTS, "--pid", "--fork", "--kill-child", "--net")
 
 

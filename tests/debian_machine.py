@@ -19,11 +19,22 @@ import pytest
 
 FETCHED = Path(__file__).resolve().parent.parent / "build" / "debian13-root"
 _PROGRAMS = ("setpriv", "unshare", "nsenter", "pivot_root", "mount", "ip")
-_NAMESPACES = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
+_NAMESPACES = (
+    "--mount",
+    "--propagation",
+    "slave",
+    "--pid",
+    "--fork",
+    "--uts",
+    "--ipc",
+    "--net",
+    "--cgroup",
+    "--kill-child",
+)
 # As a container manager would: the kernel's own trees, a few devices, and a root that systemd may set apart from.
 _BOOT = """
 set -e
-mount --make-rprivate /
+mount --make-rslave /
 mount -t tmpfs -o mode=755 none "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay none -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
