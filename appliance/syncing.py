@@ -152,14 +152,16 @@ def _record(box: Box, failure: ShuxiangError | None, details: dict[str, Any], *,
     run = SyncRun(
         at=box.clock(), result=_result(failure), code=failure.code if failure else "", details=details
     )
-    if by_itself and run.result == "failed":
-        for last in box.local.syncs(1):
-            if (last.result, last.code) == (
-                run.result,
-                run.code,
-            ) and timedelta() <= run.at - last.at < REPEATED:
-                return
-    box.local.record_sync(run)
+    if not (by_itself and any(_repeats(run, last) for last in box.local.syncs(1))):
+        box.local.record_sync(run)
+
+
+def _repeats(run: SyncRun, last: SyncRun) -> bool:
+    return (
+        run.result == last.result == "failed"
+        and run.code == last.code
+        and timedelta() <= run.at - last.at < REPEATED
+    )
 
 
 def _stick(source: str | None) -> dict[str, Any]:
