@@ -57,9 +57,17 @@ def shuxiang() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit by the contract (0, 2, 3, 4, 10-19, 20-29, 30-39)."""
+    """Run the command line and exit by the contract (0, 2, 3, 4, 10-19, 20-29, 30-39; 130 when a signal ends it)."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _unheard
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        # It came while the end was told already.
+        os._exit(130)
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         code = shuxiang.main(arguments, prog_name="shuxiang", standalone_mode=False, obj=None)
         sys.exit(code if isinstance(code, int) else 0)
@@ -79,11 +87,19 @@ def main(arguments: list[str] | None = None) -> None:
         _refuse(storage_error(error, error.filename or ""))
     finally:
         # Python is about to wait for its threads: there is nobody left whom an exception could reach.
-        signal.signal(signal.SIGTERM, _leave)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _leave)
 
 
 def _interrupt(number: int, frame: Any) -> None:
+    # Said again it would break off the end that it began; the kernel says a parent's death once for each of its
+    # threads (prctl(2), PDEATHSIG). A handler, for processes begun from now on would inherit SIG_IGN.
+    signal.signal(signal.SIGTERM, _heard)
     raise KeyboardInterrupt
+
+
+def _heard(number: int, frame: Any) -> None:
+    pass
 
 
 def _leave(number: int, frame: Any) -> None:
@@ -94,6 +110,7 @@ def _unheard(what: Any) -> None:
     """Ask again where Python let go of what ends the program: in a callback of the collector nobody can raise it."""
     sys.__unraisablehook__(what)
     if what.exc_type is KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, _interrupt)
         main_thread = threading.main_thread().ident or 0
         threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import os, signal, time, weakref
 from appliance import cli
@@ -52,4 +54,53 @@ cli.main([])
 
 def test_a_signal_while_python_waits_for_its_threads_ends_the_program_quietly() -> None:
     done = subprocess.run([sys.executable, "-c", _ENDING], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+_TWICE = """
+import os, signal, sys, time
+from appliance import cli
+
+def work(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+        print("put away")
+
+cli.shuxiang.main = work
+cli.main([])
+"""
+
+
+def test_a_signal_that_is_said_again_lets_the_program_put_its_things_away() -> None:
+    done = subprocess.run([sys.executable, "-c", _TWICE], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "put away\n", "")
+
+
+_WHILE_REFUSED = """
+import os, signal, time
+from appliance import cli
+from catalog.errors import UsageError
+
+def work(*_, **__):
+    raise UsageError("E-USAGE", found="words")
+
+def refused(error):
+    os.kill(os.getpid(), {signal})
+    time.sleep(60)
+
+cli.shuxiang.main = work
+cli._refuse = refused
+cli.main([])
+"""
+
+
+@pytest.mark.parametrize("name", ["signal.SIGTERM", "signal.SIGINT"])
+def test_a_signal_while_the_end_is_told_ends_the_program_quietly(name: str) -> None:
+    program = _WHILE_REFUSED.format(signal=name)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (130, "")
