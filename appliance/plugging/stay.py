@@ -58,10 +58,9 @@ def clean_up(run: Path, path: Path) -> None:
 @contextmanager
 def _plugged(run: Path, device: Device, state: Path) -> Iterator[Note]:
     clean_up(run, device.path)
-    name = _free_name(run, device.name)
+    name = durable.storage(lambda: _claimed(run / STICKS, device.name), run / STICKS)
     place = run / STICKS / name
     try:
-        durable.storage(lambda: place.mkdir(exist_ok=True), place)
         note = _mounted(device, name, place, state)
         write_note(run, note)
         yield note
@@ -125,13 +124,18 @@ def _make_places(run: Path) -> None:
         (run / name).mkdir(parents=True, exist_ok=True)
 
 
-def _free_name(run: Path, name: str) -> str:
-    taken = {note.name for note in read_notes(run)}
+def _claimed(sticks: Path, name: str) -> str:
+    """Make the folder that a stick of this name is mounted on, and return what it is called: each stick has its own,
+    also of two partitions with one label that come in one moment."""
     found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}-{number}"
-    return found
+    while True:
+        try:
+            (sticks / found).mkdir()
+        except FileExistsError:
+            number += 1
+            found = f"{name}-{number}"
+        else:
+            return found
 
 
 def _take_off(run: Path, name: str) -> None:

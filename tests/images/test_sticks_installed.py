@@ -34,6 +34,8 @@ def test_the_rule_leaves_the_machines_own_disks_alone_and_names_the_unit() -> No
     [labels] = re.findall(r'ENV\{ID_FS_LABEL\}=="([^"]+)"', rules)
     assert set(labels.split("|")) == set(OWN_LABELS)
     assert f'ENV{{SYSTEMD_WANTS}}+="{UNIT.name.replace("@", "@%k")}"' in rules
+    # A disk in a USB case may say that its bus is ATA.
+    assert 'SUBSYSTEMS=="usb"' in rules and "ENV{ID_BUS}" not in rules
     # Every way through it ends at a label that is there.
     assert set(re.findall(r'GOTO="(\w+)"', rules)) == set(re.findall(r'LABEL="(\w+)"', rules))
     unit = UNIT.read_text(encoding="utf-8")

@@ -292,3 +292,24 @@ def test_nobody_else_reads_what_root_tells(tmp_path: Path) -> None:
         told.symlink_to("/etc/passwd")
         subprocess.run(["sleep", "1.1"], check=True)
         assert stick.running
+
+
+def test_two_partitions_of_one_label_never_share_a_place(tmp_path: Path) -> None:
+    need_root()
+    run, state = tmp_path / "run", tmp_path / "no-state"
+    with ExitStack() as undo:
+        sticks = []
+        for name in ("one", "two"):
+            disk = image(
+                tmp_path / f"{name}.img", "ext4", lambda root, n=name: (root / n).touch(), label="新加卷"
+            )
+            path = undo.enter_context(device(disk, "ext4"))
+            sticks.append(undo.enter_context(plugged(run, state, path, tmp_path / f"said-{name}")))
+            if name == "one":
+                # Another process is before its mount: only the folder tells of it.
+                wait_for(lambda: (run / "plugged").is_dir() and list((run / "plugged").iterdir()))
+                (run / "sticks" / "新加卷-2").mkdir()
+        notes = [stick.note() for stick in sticks]
+        assert [note["name"] for note in notes] == ["新加卷", "新加卷-3"]
+        for note, name in zip(notes, ("one", "two"), strict=True):
+            assert (Path(note["mounted"]) / name).exists()
