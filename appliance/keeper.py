@@ -9,12 +9,14 @@ policy, budget, the hours in which the box is on, how far the round is) is in `l
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.box import Box
 from appliance.child import Child
@@ -28,6 +30,8 @@ from sync.line.policy import Decision, Policy, Reason
 
 LOOK_SECONDS = 2.0
 FIRST_SYNC_SECONDS = 2.0
+# What the card was made with is taken in first (shuxiang-preload.service): the line need not bring it too.
+PRELOAD_SECONDS = 120.0
 # A round of reading and the neighbours can wait until a class has its first page.
 ROUND_AFTER_SECONDS = 300.0
 SHARE_AFTER_SECONDS = 10.0
@@ -49,7 +53,7 @@ class Keeper:
         self.streamed_seconds = streamed_seconds
         self.sticks = Sticks(box.directory, box.local)
         self._started = time.monotonic()
-        self._next_sync = self._started + FIRST_SYNC_SECONDS
+        self._next_sync = self._started + (PRELOAD_SECONDS if _preload_waits() else FIRST_SYNC_SECONDS)
         self._next_round = self._started + ROUND_AFTER_SECONDS
         self._failures = 0
         self._asked = False
@@ -243,3 +247,8 @@ def sharing_options(policy: Policy) -> tuple[str, ...] | None:
         if policy.upload_bytes_per_second:
             options += ("--upload-rate", str(policy.upload_bytes_per_second))
     return options
+
+
+def _preload_waits() -> bool:
+    place = os.environ.get("SHUXIANG_PRELOAD", "")
+    return bool(place) and Path(place).is_dir()

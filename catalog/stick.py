@@ -92,6 +92,12 @@ class Stick:
         )
 
     def _wrong(self) -> tuple[str, str]:
+        if self.code == "E-ROLLBACK" and self.files:
+            return (
+                f"上的内容比书箱里的旧；其中还缺的 {self.files} 个文件导入了。可以拔出了，请换新的盘。",
+                f" is older than what is here; {self.files} files of it that were missing are imported. "
+                "You may pull it out; use a newer one.",
+            )
         known = _WRONG.get(self.code)
         if known is not None:
             return known

@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.child import Child
 from appliance.plugging.notes import STICKS, Note, Told, read_notes, run_directory, stick_of_note, tell
 from appliance.state import work_under_way
-from catalog.local import Local
+from catalog.local import Local, SyncRun
 from catalog.stick import MISSING, Phase, Stick
 
 RECENT_SECONDS = 600.0
@@ -47,6 +47,7 @@ class Sticks:
         self._run = run_directory()
         self._sticks: dict[str, _Plugged] = {}
         self._child: tuple[Child, _Plugged] | None = None
+        self._before: SyncRun | None = None
         self._told: list[Told] | None = None
         self._shown: tuple[Stick, ...] = ()
 
@@ -84,6 +85,7 @@ class Sticks:
             return
         stick.phase, stick.percent = Phase.IMPORTING, None
         child = Child(self._directory, "box", "sync", "--governed", "--from", str(stick.left[0]))
+        self._before = self._newest()
         # A stick costs no line: neither its rate nor its hours hold.
         child.tell(_NO_LIMIT)
         self._child = (child, stick)
@@ -133,10 +135,14 @@ class Sticks:
 
     def _outcome(self, stick: _Plugged, code: int) -> tuple[str, int]:
         """Return the code that the run ended with, and how many files it brought; it has noted both itself."""
-        run = next(iter(self._local.syncs(1)), None)
-        if run is None or run.details.get("stick") != stick.note.name:
+        run = self._newest()
+        # An import that was ended has noted nothing; the one before may have been of this stick too.
+        if run is None or run == self._before or run.details.get("stick") != stick.note.name:
             return ("" if code == 0 else "E-SERVICE"), 0
         return ("" if run.result == "ok" else run.code), int(run.details.get("fetched_blobs", 0))
+
+    def _newest(self) -> SyncRun | None:
+        return next(iter(self._local.syncs(1)), None)
 
     # -- what is told ----------------------------------------------------------------------------------------------
 

@@ -115,6 +115,16 @@ def read_head(trust_dir: Path, *, fingerprint: str, staging_dir: Path) -> Accept
     return None
 
 
+def release_of(fetch: Fetch, *, fingerprint: str, trust_dir: Path, staging_dir: Path) -> int:
+    """Return the number of the release that a source has, every signature checked but no floor and no expiry.
+
+    What it says is not accepted. Raises as `fetch_head`.
+    """
+    checked = _CheckedFetch(fetch)
+    root = _pinned_root(checked, trust_dir, fingerprint)
+    return _refresh(checked, root, now=_EPOCH, held_in=None, staging_dir=staging_dir).release.number
+
+
 def publish_head(head: AcceptedHead, trust_dir: Path) -> None:
     """Make `head` the one that `trust/` holds, durably; `timestamp.json`, written last, is the commit point.
 

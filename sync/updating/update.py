@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from sync.roads.directory import DirectoryRoad
 from sync.roads.http import SmallFile
 from sync.roads.road import Missed, Road
 from sync.roads.staging import Staging
-from sync.trust.accept import AcceptedHead, fetch_head, publish_head
+from sync.trust.accept import AcceptedHead, fetch_head, publish_head, read_head, release_of
 from sync.trust.floors import Floors
 from sync.trust.polling import Polling
 from sync.updating import catalogue
@@ -72,6 +73,7 @@ class Update:
         self._progress = progress
         self._filling = Filling(library, blobs, local, self._trust, settings, progress)
         self._warnings: list[ShuxiangError] = []
+        self._behind: ContentError | None = None
         self._manifest_changes: dict[str, ManifestChange] = {}
 
     def run(self, now: datetime) -> UpdateResult:
@@ -96,6 +98,7 @@ class Update:
             failure = self._filling.fill(carrier, staging, head.release, changed)
             if failure is None and head.expired:
                 failure = ContentError("E-EXPIRED", where=head.release.number, found=head.expires.isoformat())
+            failure = worst(filter(None, (failure, self._behind)))
             roads = dict(self._filling.received + Counter(carrier.received()))
         after = self._library.generation()
         arrivals = self._filling.arrivals
@@ -131,7 +134,10 @@ class Update:
         return Carrier(settings.sources, staging, settings.road, self._local, hints=settings.hints)
 
     def _accept(self, carrier: Carrier, now: datetime) -> AcceptedHead:
-        """Return the first newer head that a source has, else the one we hold; raise where no source gave either."""
+        """Return the first newer head that a source has, else the one we hold; raise where no source gave either.
+
+        Where all that a source lacks is what came after it, ours holds and the source serves its bytes.
+        """
         held: AcceptedHead | None = None
         for source in carrier.sources:
             self._progress(Progress(phase="metadata", item=source.address))
@@ -144,14 +150,38 @@ class Update:
                 held = head
             if head.changed:
                 break
+        older = [source for source in carrier.sources if _is_behind(source)]
+        if held is None and older:
+            held = self._held_beside(older, now)
         if held is not None:
-            for source in carrier.sources:
+            for source in older:
                 # An older state is no reason against the bytes that such a source has.
-                if source.failure is not None and source.failure.code == "E-ROLLBACK":
-                    source.failure = None
+                source.failure = None
             return held
         failures = [source.failure for source in carrier.sources if source.failure is not None]
         raise worst(failures) or RoadError("E-ROAD", expected="source")
+
+    def _held_beside(self, older: list[Source], now: datetime) -> AcceptedHead | None:
+        """Return the head that we hold, if it and theirs are whole; keep the refusal of an older release for the end.
+
+        A source of the same release, only signed before ours, is not refused at all.
+        """
+        fingerprint, staging = self._settings.fingerprint, self._blobs.staging
+        head = read_head(self._trust, fingerprint=fingerprint, staging_dir=staging)
+        shown, floors = self._library.generation().release, Floors.from_json(self._local.get(FLOORS))
+        if head is None or head.release.number != shown or head.floors.raised_to(floors) != head.floors:
+            return None
+        for source in older:
+            try:
+                road = source.road().read
+                release = release_of(
+                    road, fingerprint=fingerprint, trust_dir=self._trust, staging_dir=staging
+                )
+            except (ContentError, RoadError):
+                return None
+            if release < shown:
+                self._behind = ContentError("E-ROLLBACK", where=source.address, expected=shown, found=release)
+        return replace(head, expired=head.expires <= now)
 
     def _head_of(self, source: Source, now: datetime) -> AcceptedHead:
         floors = Floors.from_json(self._local.get(FLOORS))
@@ -293,3 +323,7 @@ class Update:
 
         received(0)
         return carrier.bring(files, door, received).missed
+
+
+def _is_behind(source: Source) -> bool:
+    return source.failure is not None and source.failure.code == "E-ROLLBACK"

@@ -134,6 +134,17 @@ def test_outside_its_windows_a_box_waits_for_now(hub: Path, tmp_path: Path) -> N
             assert sum(local.get("on_hours")["counts"]) in (1, 2)
 
 
+def test_what_the_card_was_made_with_goes_before_the_line(hub: Path, tmp_path: Path) -> None:
+    box = new_box(tmp_path / "box", hub, str(hub / "public"))
+    (tmp_path / "preload").mkdir()
+    with running(box, SHUXIANG_PRELOAD=str(tmp_path / "preload")) as (_, answer):
+        time.sleep(6)
+        assert status(answer)["last_sync"] is None
+        # Whoever asks by hand is not held up.
+        call(box, "box", "resume", "--now", 1)
+        wait_for(lambda: status(answer)["cached"] == 6)
+
+
 @pytest.mark.slow
 def test_a_killed_service_leaves_no_sync_behind(hub: Path, tmp_path: Path) -> None:
     with service(hub, "hub", "serve", "--host", "127.0.0.1", "--port", "0") as at:

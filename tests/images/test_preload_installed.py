@@ -57,7 +57,25 @@ def test_the_content_is_taken_in_once_and_needs_no_line(machine: Machine) -> Non
     machine.must("systemctl", "start", "shuxiang", "shuxiang-preload")
     status = json.loads(machine.must("shuxiang", "box", "status", "--json"))
     assert (status["resources"], status["cached"]) == (1, 1)
-    assert machine.run("ls", "/data/preload").returncode != 0
+    assert not machine.must("ls", "/data").split()
+
+
+def test_the_content_of_an_older_release_still_saves_the_line(machine: Machine) -> None:
+    fingerprint = make_card(machine)
+    machine.must("shuxiang", "box", "init", "--hub", "http://192.0.2.1", "--fingerprint", fingerprint)
+    # The box has heard by line what was published since, and has none of the content.
+    newer = json.dumps(RECORD | {"id": "r2", "title": "几分之几"})
+    machine.run("sh", "-c", "cat >> /tmp/batch/list.jsonl", give=f"\n{newer}\n".encode())
+    for words in ("ingest /tmp/batch/list.jsonl", "publish"):
+        machine.must("shuxiang", "hub", *words.split(), "--state", "/tmp/hub")
+    machine.must("sh", "-c", "cp -r /tmp/hub/public /tmp/line && rm -r /tmp/line/blobs")
+    assert machine.run("shuxiang", "box", "sync", "--from", "/tmp/line").returncode != 0
+    before = json.loads(machine.must("shuxiang", "box", "status", "--json"))
+    assert (before["resources"], before["cached"]) == (2, 0)
+    machine.must("systemctl", "start", "shuxiang-preload")
+    after = json.loads(machine.must("shuxiang", "box", "status", "--json"))
+    assert after["cached"] >= 1 and after["release"] == before["release"]
+    assert not machine.must("ls", "/data").split()
 
 
 def test_content_of_another_county_stays_out(machine: Machine) -> None:

@@ -23,6 +23,7 @@ from catalog.local import Local
 from sync import boxfile, tree
 from sync.export import MARKER, ExportResult, export, export_published
 from sync.roads.stick import pack_files, read_index
+from sync.trust.signing import renew
 
 MIB = 1 << 20
 BOX = "ab" * 16
@@ -64,6 +65,10 @@ def packed(root: Path) -> set[str]:
 
 def large(root: Path) -> set[str]:
     return {path.name for path in (root / "blobs").glob("*/*")}
+
+
+def metadata(box: SyncingBox) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (box.state / "trust" / "metadata").iterdir()}
 
 
 def test_runs_of_one_release_add_up(county: County, tmp_path: Path) -> None:
@@ -175,9 +180,8 @@ def test_an_old_stick_and_one_signed_by_a_wrong_clock(county: County, tmp_path: 
     county.publish(now=NOW + DAY)
     with SyncingBox(tmp_path / "box", county) as box:
         box.update(county.public, now=NOW + DAY)
-        with pytest.raises(ContentError) as refusal:
-            box.update(old, now=NOW + DAY)
-        assert refusal.value.code == "E-ROLLBACK"
+        failure = box.update(old, now=NOW + DAY).failure
+        assert failure is not None and failure.code == "E-ROLLBACK"
         box.check()
     with SyncingBox(tmp_path / "late", county) as box:
         # Signed too long ago, whether it is our clock that is ahead or the hub's that was behind.
@@ -187,6 +191,41 @@ def test_an_old_stick_and_one_signed_by_a_wrong_clock(county: County, tmp_path: 
         # A box that believes it is 1970 takes it: nothing tells it that the stick is old.
         assert box.update(old, now=datetime(1970, 1, 2, tzinfo=UTC)).failure is None
         box.check()
+
+
+def test_a_stick_signed_before_another_of_the_same_release_is_taken_too(
+    county: County, tmp_path: Path
+) -> None:
+    write(county, tmp_path / "monday", bundles=("one",))
+    renew(county.public, county.keys, NOW + 2 * DAY)
+    write(county, tmp_path / "wednesday", bundles=("two",))
+    with SyncingBox(tmp_path / "box", county) as box:
+        # All that it has came; what the box wants more is elsewhere.
+        failure = box.update(tmp_path / "wednesday", now=NOW + 2 * DAY).failure
+        assert failure is not None and failure.code == "E-ROAD-MISSING"
+        trust = metadata(box)
+        assert box.update(tmp_path / "monday", now=NOW + 2 * DAY).failure is None
+        assert len(box.held()) == 26 and metadata(box) == trust
+        box.check()
+
+
+def test_of_an_old_stick_what_still_misses_is_taken(county: County, tmp_path: Path) -> None:
+    write(county, tmp_path / "old")
+    county.add("extra", b"extra", bundle="one")
+    county.publish(now=NOW + DAY)
+    write(county, tmp_path / "new", bundles=("two",))
+    with SyncingBox(tmp_path / "box", county) as box:
+        box.update(tmp_path / "new", now=NOW + DAY)
+        trust = metadata(box)
+        found = box.update(tmp_path / "old", now=NOW + 300 * DAY)
+        assert found.failure is not None and found.failure.code == "E-ROLLBACK"
+        assert found.fetched_blobs == 13 and found.release == 2 and metadata(box) == trust
+        box.check()
+        # A state that is older and not whole either stays out.
+        (tmp_path / "old" / "metadata" / "1.targets.json").write_bytes(b"{}")
+        with pytest.raises(ContentError) as refusal:
+            box.update(tmp_path / "old", now=NOW + 300 * DAY)
+        assert refusal.value.code == "E-ROLLBACK"
 
 
 def test_a_cut_stick_says_so(county: County, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from plugged_sticks import device, image, plugged, wait_for
 from school import School, listening, village_school
-from staff_hub import Staff, StaffHub, county_batch
+from staff_hub import PASSWORD, Staff, StaffHub, county_batch
 from werkzeug.test import Client
 from wsgi import stop
 
+from appliance.hub import Hub
+from appliance.hub_service import hub_application
 from appliance.plugging.notes import read_notes, stick_of_note
 from catalog.stick import Phase, Stick
 from webui.app import create_box_app
-from webui.hub.jobs import DONE, REVIEW
+from webui.hub.jobs import DONE, FAILED, REVIEW
 
 SIZES = ((360, 640), (1024, 768), (1920, 1080))
 PAGES = ("/", "/browse", "/search?q=fs", "/reach", "/admin/")
@@ -31,6 +35,7 @@ STICKS = (
     Stick(name="S1", phase=Phase.WRONG, code="E-DISK-FULL"),
     Stick(name="课件", phase=Phase.PLAIN, suspects=("autorun.inf", "<b>数学</b>.exe")),
     Stick(name="KINGSTON", phase=Phase.PULLED),
+    Stick(name="older", phase=Phase.WRONG, code="E-ROLLBACK", files=9),
 )
 
 
@@ -191,6 +196,59 @@ def test_a_disk_plugged_into_the_hub_is_listed_opened_and_taken(tmp_path: Path) 
             staff.send(f"/hub/batches/{job_id}/accept")
             wait_for(lambda: _state(app, job_id) == DONE)
         assert "资源盘" not in staff.read("/hub/take").text
+    finally:
+        app.close()
+        hub.close()
+
+
+def test_another_stick_of_the_same_name_is_not_taken_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setenv("SHUXIANG_RUN", str(run))
+
+    def disk(name: str, lessons: int) -> Path:
+        return image(
+            tmp_path / f"{name}.img", "exfat", lambda root: county_batch(root / "数学", lessons=lessons, sound=False),
+            label="资源盘",
+        )  # fmt: skip
+
+    first, second = disk("first", 2), disk("second", 4)
+    hub, _ = Hub.create(tmp_path / "hub", "青禾县", password=PASSWORD)
+    app = hub_application(hub)
+    staff = Staff(app)
+    staff.log_in()
+
+    @contextmanager
+    def plugged_in(which: Path) -> Iterator[str]:
+        said = tmp_path / "said"
+        with device(which, "exfat") as path, plugged(run, hub.directory, path, said) as stick:
+            assert stick.note()["name"] == "资源盘"
+            text = wait_for(lambda: text if "资源盘" in (text := staff.read("/hub/take").text) else None)
+            yield "/hub/take/disk/" + text.partition("/hub/take/disk/")[2].partition('"')[0]
+
+    def state() -> str:
+        job = hub.directory / "uploads" / batch.rpartition("/")[2] / "job.json"
+        return str(json.loads(job.read_bytes())["state"])
+
+    def decided(decision: str, end: str) -> str:
+        staff.send(f"{batch}/{decision}")
+        wait_for(lambda: state() == end)
+        return staff.read(batch, headers={"Accept-Language": "zh-CN"}).text
+
+    try:
+        with plugged_in(first) as address:
+            answer = staff.send(address, folder="数学", bundle="main", licence="")
+            batch = answer.headers["Location"]
+            wait_for(lambda: state() == REVIEW)
+        with plugged_in(second):
+            assert "这不是检查过的那个盘" in decided("accept", FAILED)
+            assert "E-STICK-CHANGED" in decided("try-again", FAILED)
+        assert "E-PULLED" in decided("try-again", FAILED)
+        with plugged_in(first):
+            decided("try-again", DONE)
+        with hub.library.reading() as reader:
+            assert reader.counts().resources == 3
     finally:
         app.close()
         hub.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -313,3 +314,29 @@ def test_two_partitions_of_one_label_never_share_a_place(tmp_path: Path) -> None
         assert [note["name"] for note in notes] == ["新加卷", "新加卷-3"]
         for note, name in zip(notes, ("one", "two"), strict=True):
             assert (Path(note["mounted"]) / name).exists()
+
+
+def test_an_import_that_dies_is_not_told_by_what_came_before(
+    county: County, bench: Bench, tmp_path: Path
+) -> None:
+    first = bench.plug(image(tmp_path / "1.img", "ext4", carrying(county.base / "old"), label="same"))
+    assert first.told("done", "wrong")["phase"] == "done"
+    first.pull()
+    second = bench.plug(
+        image(tmp_path / "2.img", "ext4", carrying(county.new), label="same", size_bytes=300 << 20)
+    )
+    second.told("importing")
+    for entry in wait_for(lambda: _imports(bench.box)):
+        os.kill(entry, signal.SIGKILL)
+    told = second.told("done", "wrong")
+    assert (told["phase"], told["code"]) == ("wrong", "E-SERVICE")
+
+
+def _imports(box: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = entry.read_bytes().split(b"\0")
+            if b"--from" in words and str(box).encode() in words:
+                found.append(int(entry.parent.name))
+    return found
