@@ -86,6 +86,9 @@ import os, signal, time
 from appliance import cli
 from catalog.errors import UsageError
 
+# As a terminal has it: a shell starts what it puts in the background deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def work(*_, **__):
     raise UsageError("E-USAGE", found="words")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
 import struct
 import subprocess
@@ -453,7 +452,7 @@ def test_the_commands_answer_for_box_and_hub(lab: Lab, tmp_path: Path) -> None:
             assert until(lambda: mdns.address("shuxiang-hub.local", 4) == "10.77.0.2")
     finally:
         for process in running:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in running:
             process.wait(30)
 
