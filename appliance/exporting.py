@@ -9,6 +9,7 @@ from typing import Any
 from appliance.box import Box
 from appliance.hub import Hub
 from appliance.state import locked
+from catalog.errors import ConfigError
 from catalog.progress import OnProgress, both, silent
 from sync.export import ExportResult, Room, export, export_published, room_for_published
 from sync.trust.keys import load_keys
@@ -65,6 +66,11 @@ def room_on(hub: Hub, directory: Path, *, bundles: Iterable[str] = (), boxes: It
     )
 
 
+def warnings_of(result: ExportResult) -> list[ConfigError]:
+    """Return what is not on the disk though it was meant to be."""
+    return [ConfigError("E-BUNDLE-LATER", where=bundle) for bundle in result.unpublished]
+
+
 def export_json(result: ExportResult) -> dict[str, Any]:
     """Return the value that `box export --json` and `hub export --json` print."""
     return {
@@ -73,4 +79,5 @@ def export_json(result: ExportResult) -> dict[str, Any]:
         "bytes": result.size_bytes,
         "written_bytes": result.written_bytes,
         "swept_bytes": result.swept_bytes,
+        "warnings": [{"code": one.code, "where": one.where} for one in warnings_of(result)],
     }

@@ -15,7 +15,7 @@ from appliance.box import VERSION
 from appliance.faults import faults
 from appliance.hub import Hub
 from appliance.notify import answers, notified
-from appliance.plugging.notes import STICKS, read_notes, run_directory, stick_of_note
+from appliance.plugging.notes import STICKS, filesystem_at, read_notes, run_directory, stick_of_note
 from appliance.ports import listen, port_of
 from appliance.recovery import HubRecovery
 from appliance.seeder import Seeder
@@ -125,6 +125,7 @@ class HubApp:
             clock=lambda: hub.clock().astimezone(CHINA),
             media=(*MEDIA, run_directory() / STICKS),
             sticks=lambda: tuple(map(stick_of_note, read_notes(run_directory()))),
+            filesystem_at=filesystem_at,
             cards=self._cards,
             faults=lambda language: faults(run_directory(), language),
             recovery=HubRecovery(hub.directory, hub.local, hub.clock),

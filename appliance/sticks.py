@@ -99,7 +99,7 @@ class StickDesk:
         room = room_on(self._hub, self._folder(key), bundles=bundles, boxes=boxes)
         return StickRoom(
             needed_bytes=room.needed_bytes, free_bytes=room.free_bytes, fits=room.fits,
-            release=room.release, is_cut=room.is_cut,
+            release=room.release, is_cut=room.is_cut, unpublished=room.unpublished,
         )  # fmt: skip
 
     def write(self, key: str, bundles: Sequence[str], boxes: Sequence[str], tell: OnProgress) -> StickWritten:
@@ -167,8 +167,9 @@ class StickDesk:
             yield folder
         finally:
             wish_to_write(self._run, None)
-            with _gone_is_fine():
-                self._wait(key, lambda note: note.access == READ)
+            # However long its `umount` takes; where the stick, or root's process, is gone, so is the note.
+            while (left := self._note(key)) is not None and left.access != READ:
+                time.sleep(_LOOK_SECONDS)
 
     def _note(self, key: str) -> Note | None:
         return next((note for note in read_notes(self._run) if note.id == key), None)
@@ -183,16 +184,6 @@ class StickDesk:
                 raise RoadError("E-BUSY", where=note.name)
             time.sleep(_LOOK_SECONDS)
         raise RoadError("E-PULLED")
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    """Let a stick be pulled out before it was mounted read-only again; the export has told what there is to tell."""
-    try:
-        yield
-    except RoadError as error:
-        if error.code != "E-PULLED":
-            raise
 
 
 def _place_of(note: Note) -> StickPlace | None:

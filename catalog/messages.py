@@ -77,6 +77,13 @@ MESSAGES: dict[str, Message] = FINDINGS | {
         "hub assign first, or name bundles with --bundle",
     ),
     "E-PORT": Message(3, "端口用不了", "the port can not be used", "换一个 --port", "choose another --port"),
+    "E-BUNDLE-LATER": Message(
+        3,
+        "分配给书箱的这个资源包还没有发布，没有写到盘上",
+        "this bundle is assigned to a box but not yet published: it is not on the disk",
+        "发布以后，再写一次这个盘",
+        "publish it, then write the disk again",
+    ),
     "E-BUNDLE-EXISTS": Message(
         3, "已有这个资源包", "this bundle exists already", "换一个标识", "choose another id"
     ),

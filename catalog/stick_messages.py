@@ -19,6 +19,13 @@ STICKS: dict[str, Message] = {
         "先用这个盘同步本机，或换一个盘",
         "sync this machine from it first, or use another disk",
     ),
+    "E-STICK-CHANGED": Message(
+        14,
+        "这不是检查过的那个盘",
+        "this is not the disk that was checked",
+        "插回检查过的盘，再试一次；要收这个盘，从“收资源”打开它",
+        "plug in the one that was checked and try again; to take this one, open it under Take content",
+    ),
     "E-STICK-LINK": Message(
         14,
         "盘上该是文件夹或文件的位置，是链接或别的东西；什么也没写",

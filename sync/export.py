@@ -7,6 +7,7 @@ Invariant: what is written carries the publisher's signatures as they are; this 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from catalog.blobs import BlobStore
@@ -26,6 +27,9 @@ __all__ = ["MARKER", "ExportResult", "Room", "export", "export_published", "room
 
 MARKER = tree.EXPORTING
 
+_Chosen = tuple[frozenset[str] | None, tuple[str, ...]]
+"""The bundles that go onto the stick (None: all), and those that would if they were published."""
+
 
 def export(
     library: Library,
@@ -40,18 +44,18 @@ def export(
     """Write what a box holds into `directory` (made where missing); running it again adds what is new.
 
     `bundles`: only these. `box_id`: what the stick says that this box is assigned (a hub put its file there): `bundles`,
-    else all, where nothing is said. Raises `RoadError` E-NO-TREE where this box has accepted nothing yet, E-PULLED, `ConfigError`
-    E-BUNDLE, `ContentError` E-STICK-OTHER, E-STICK-NEWER, `StorageError` E-DISK-FULL before anything is written where
-    it does not fit, E-DAMAGED where a file of ours, E-STICK-BAD where what the stick gives back is not whole.
+    else all, where nothing is said. Of what is assigned, what the release has goes. Raises `RoadError` E-NO-TREE where
+    this box has accepted nothing yet, E-PULLED, `ConfigError` E-BUNDLE where the release lacks one of `bundles`,
+    `ContentError` E-STICK-OTHER, E-STICK-NEWER, `StorageError` E-DISK-FULL before anything is written where it does not
+    fit, E-DAMAGED where a file of ours, E-STICK-BAD where what the stick gives back is not whole.
     """
-    chosen = frozenset(bundles) or None
-    if box_id is not None:
-        assigned = _assigned_on(directory, trust, box_id)
-        if assigned is not None:
-            chosen = None if assigned.bundles is None else assigned.bundles | (chosen or frozenset())
+    asked = frozenset(bundles)
+    assigned = _assigned_on(directory, trust, box_id) if box_id is not None else None
+    wanted: _Chosen = (asked or None, ()) if assigned is None else _chosen(trust, asked, [assigned])
+    chosen, unpublished = wanted
     with library.reading() as reader:
         stock = stock_of_box(reader, blobs, trust, chosen)
-        return Export(stock, directory, progress).run()
+        return replace(Export(stock, directory, progress).run(), unpublished=unpublished)
 
 
 def export_published(
@@ -67,14 +71,15 @@ def export_published(
 ) -> ExportResult:
     """Write what a hub has published into `directory`; running it again adds what is new.
 
-    `bundles` and what each of `boxes` is assigned, whose own files go along; everything where neither is given, or
-    where a box is assigned everything. Raises as `export`, and `ConfigError` E-BOX where a box has no file of its own.
+    `bundles`, and of what each of `boxes` is assigned what is published; the boxes' own files go along. Everything where
+    neither is given, or where a box is assigned everything. Raises as `export`, and `ConfigError` E-BOX where a box has
+    no file of its own.
     """
     boxes = tuple(boxes)
-    chosen = _chosen(public, keys, bundles, boxes)
+    chosen, unpublished = _chosen_of_hub(public, keys, bundles, boxes)
     with library.reading() as reader:
         stock = stock_of_hub(reader, blobs, public, chosen)
-        return Export(stock, directory, progress, boxes=boxes).run()
+        return replace(Export(stock, directory, progress, boxes=boxes).run(), unpublished=unpublished)
 
 
 def room_for_published(
@@ -92,24 +97,36 @@ def room_for_published(
     Raises as `export_published` does before it writes, but where it does not fit.
     """
     boxes = tuple(boxes)
-    chosen = _chosen(public, keys, bundles, boxes)
+    chosen, unpublished = _chosen_of_hub(public, keys, bundles, boxes)
     with library.reading() as reader:
         stock = stock_of_hub(reader, blobs, public, chosen)
-        return Export(stock, directory, silent, boxes=boxes).measure()
+        return replace(Export(stock, directory, silent, boxes=boxes).measure(), unpublished=unpublished)
 
 
-def _chosen(
-    public: Path, keys: HubKeys, bundles: Iterable[str], boxes: tuple[str, ...]
-) -> frozenset[str] | None:
-    """Return the bundles that are asked for, with those that the boxes are assigned; None: all."""
-    chosen: set[str] | None = set(bundles)
+def _chosen_of_hub(public: Path, keys: HubKeys, bundles: Iterable[str], boxes: tuple[str, ...]) -> _Chosen:
+    assignments = []
     for box_id in boxes:
         assigned = boxfile.assigned(public, box_id, keys)
         if assigned is None:
             raise ConfigError("E-BOX", where=box_id)
-        if chosen is not None:
-            chosen = None if assigned.bundles is None else chosen | assigned.bundles
-    return None if chosen is None or not (boxes or chosen) else frozenset(chosen)
+        assignments.append(assigned)
+    asked = frozenset(bundles)
+    return _chosen(public, asked, assignments) if asked or boxes else (None, ())
+
+
+def _chosen(directory: Path, asked: frozenset[str], assignments: Iterable[boxfile.Assignment]) -> _Chosen:
+    """Return what is `asked` for, with what is assigned and stands in the release in `directory`; and what does not.
+
+    A hub may assign a bundle before it is first published: that is no reason to leave a box without the others.
+    """
+    assigned: set[str] = set()
+    for assignment in assignments:
+        if assignment.bundles is None:
+            return None, ()
+        assigned |= assignment.bundles
+    head = current_head(directory)
+    published = {bundle.id for bundle in head.release.bundles} if head is not None else set()
+    return asked | (assigned & published), tuple(sorted(assigned - published - asked))
 
 
 def _assigned_on(directory: Path, trust: Path, box_id: str) -> boxfile.Assignment | None:

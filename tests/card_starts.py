@@ -42,7 +42,7 @@ set +e
 differs="sh $8 /run/shuxiang data var/lib/shuxiang"
 if $differs; then
     echo looked
-    "$3" -c "$4" "$rootmnt" "$5" "$6" "$8"
+    "$3" -c "$4" "$rootmnt" "$5" "$6" "$8" "$9"
 else
     echo usual
     cat /run/shuxiang/disk.json
@@ -58,7 +58,7 @@ from catalog.errors import ShuxiangError
 root = Path(sys.argv[1])
 run = Path("/run/shuxiang")
 places = Places(run=run, data=root / "data", state=root / "var/lib/shuxiang", label=sys.argv[2],
-    wait_seconds=float(sys.argv[3]), looking=Path(sys.argv[4]))
+    wait_seconds=float(sys.argv[3]), looking=Path(sys.argv[4]), usb=Path(sys.argv[5]), waking_seconds=3600)
 try:
     told = attach(places)
 except ShuxiangError as error:
@@ -84,6 +84,7 @@ class Board:
     card: Path
     label: str = field(default_factory=lambda: f"sx-{uuid.uuid4().hex[:8]}")
     wait_seconds: float = 0
+    usb: Path = Path("/nowhere")
     alone: bool = False
 
     def start(self, *disks: Path, then: str = "true") -> tuple[dict[str, Any], str]:
@@ -102,7 +103,7 @@ class Board:
         shown = " ".join(devices) if self.alone else ""
         done = subprocess.run(
             ["unshare", "--mount", "--propagation", "slave", "sh", "-c", START + then, "start", devices[0], SCRIPT, sys.executable, ATTACH,
-             self.label, str(self.wait_seconds), shown, DIFFERS],
+             self.label, str(self.wait_seconds), shown, DIFFERS, str(self.usb)],
             capture_output=True, text=True, timeout=300, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, (done.stdout, done.stderr)

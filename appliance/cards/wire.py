@@ -14,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from appliance.plugging.device import count_of_media
 from catalog.errors import ConfigError, ContentError, RoadError, ShuxiangError, StorageError, UsageError
 from catalog.messages import MESSAGES
 from images.contents import Content
 from images.devices import Device
 
 SOCKET = Path("/run/shuxiang-writer.sock")
+DISKS = Path("/sys/class/block")
 _CHUNK = 64 << 10
 _MOST_BYTES = 4 << 20
 _ANSWER_SECONDS = 30.0
@@ -94,5 +96,8 @@ def content_json(content: Content) -> dict[str, Any]:
 
 
 def seal_of(device: Device) -> str:
-    """Return what a medium is known by between page and writing: another card in the reader has another."""
-    return f"{device.model}|{device.serial}|{device.size_bytes}"
+    """Return what a medium is known by between page and writing: another card in the reader has another.
+
+    Of equal cards a reader tells the same of both; the kernel's count tells them apart.
+    """
+    return f"{device.model}|{device.serial}|{device.size_bytes}|{count_of_media(DISKS / device.name)}"

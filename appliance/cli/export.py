@@ -76,7 +76,7 @@ def export_hub(call: Call, directory: Path, boxes: tuple[str, ...], bundles: tup
 
 
 def _answer(call: Call, result: ExportResult) -> None:
-    from appliance.exporting import export_json
+    from appliance.exporting import export_json, warnings_of
 
     size, written = size_text(result.size_bytes), size_text(result.written_bytes)
     call.answer(
@@ -88,3 +88,5 @@ def _answer(call: Call, result: ExportResult) -> None:
             f"{written} written now and read back. It may be pulled out.",
         ),
     )
+    for warning in warnings_of(result):
+        call.say(warning.line("zh-CN"), warning.line("en"))

@@ -2,8 +2,8 @@
 
 The order: choose · check and mount, or grow the card's partition · bring the state over from the card, once · show it ·
 remember the disk · keep what was seen for a start like this one. Each step comes to the same when it is repeated, and a
-disk is remembered after all that is done to it, so a cut anywhere is followed by the same whole. Invariant: either the state shown is the one of before, or nothing is: a machine never begins
-a new life because a disk is missing or damaged.
+disk is remembered after all that is done to it, so a cut anywhere is followed by the same whole. Invariant: either the state
+shown is the one of before, or nothing is: a machine never begins a new life because a disk is missing or damaged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from appliance.disks import checking, growing
 from appliance.disks.choose import LABEL, Remembered, choose
-from appliance.disks.devices import Device, devices
+from appliance.disks.devices import USB, Device, devices, is_one_waking
 from appliance.disks.programs import ask
 from appliance.disks.telling import Told
 from appliance.disks.usual import PROGRAM, Usual
@@ -26,6 +26,8 @@ from catalog.errors import ShuxiangError, StorageError
 
 WAIT_SECONDS = 30.0
 """A disk that turns takes its time; so does a USB port that was given power just now."""
+WAKING_SECONDS = 15.0
+"""How long a card that has no state, and knows of no disk, waits for one that wakes: it may be that of an older card."""
 STATE, MOVING, MOVED = "state", "state.moving", "state.moved"
 CONFIG = "config.toml"
 _LOST = "lost+found"
@@ -41,7 +43,9 @@ class Places:
     state: Path
     label: str = LABEL
     wait_seconds: float = WAIT_SECONDS
+    waking_seconds: float = WAKING_SECONDS
     looking: Path = PROGRAM
+    usb: Path = USB
 
     @property
     def memory(self) -> Path:
@@ -103,14 +107,27 @@ class _Attaching:
         return told
 
     def _chosen(self) -> Device | None:
-        deadline = time.monotonic() + self.places.wait_seconds
+        began = time.monotonic()
+        # Where a disk is remembered, the state that is on the card is not that of today.
+        serves_alone = self.remembered is None and self._card_holds_state()
         while True:
+            waited = time.monotonic() - began
             try:
-                return choose(devices(self.system_disk), self.remembered, label=self.places.label)
+                device = choose(devices(self.system_disk), self.remembered, label=self.places.label)
+                waits = device is None and not serves_alone and waited < self.places.waking_seconds
+                if not waits or not is_one_waking(self.places.usb):
+                    return device
             except StorageError as error:
-                if error.code != "E-DATA-MISSING" or time.monotonic() >= deadline:
+                if serves_alone:
+                    # Nothing is lost, and nobody is to miss a lesson, because of a disk that was never used here.
+                    self.warnings.append(error)
+                    return None
+                if error.code != "E-DATA-MISSING" or waited >= self.places.wait_seconds:
                     raise
-                time.sleep(0.5)
+            time.sleep(0.5)
+
+    def _card_holds_state(self) -> bool:
+        return self.has_card and (self.places.data / STATE / CONFIG).exists()
 
     def _grow(self) -> None:
         try:

@@ -3,7 +3,7 @@
 Rules, in this order. The disk of before, known by its filesystem, or by its place where that is unreadable: used, and
 checked. One labelled disk: used, whatever was used before; someone put it there. Several: the one of before, else a
 refusal. None, and one was used before: missing, never the card instead, whose old state would shadow what is on the disk.
-None at all: the card.
+None at all: the card. What to do where a disk is refused or none is there yet is the caller's to know.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from pathlib import Path
 from appliance.disks.programs import ask
 
 CLASS = Path("/sys/class/block")
+USB = Path("/sys/bus/usb/devices")
 SECTOR = 512
+_STORAGE = "08"
 _NO_DISKS = ("ram", "zram", "sr", "fd", "dm-", "md", "mtdblock")
 
 
@@ -46,6 +48,15 @@ def devices(skip_disk: str = "") -> list[Device]:
         if _number(entry / "size") and (device := look_at(entry.name)) is not None:
             found.append(device)
     return found
+
+
+def is_one_waking(usb: Path = USB) -> bool:
+    """Return whether a disk is plugged in that the kernel knows as USB storage (class 08) and not yet as a disk."""
+    return any(
+        interface.read_text().strip() == _STORAGE
+        and not any(interface.parent.glob("host*/target*/*:*/block/*"))
+        for interface in usb.glob("*/bInterfaceClass")
+    )
 
 
 def look_at(name: str) -> Device | None:

@@ -2,8 +2,8 @@
 
 Invariants: a file is written only where it passes the check of first boot; one that is there is never overwritten, so
 that a second run adds the schools that are new. The sheet is durable before the first folder and names the passwords of
-the folders that were there as well: of several sheets the newest is whole and right, wherever a run was cut. A wrong row
-never hides the others.
+all folders that were there as well, in this list or not: of several sheets the newest is whole and right, wherever a run
+was cut. A wrong row never hides the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from appliance.firstboot.request import FILE_NAME, read_request
+from appliance.firstboot.request import FILE_NAME, Request, read_request
 from appliance.firstboot.template import write_request
 from catalog import durable
 from catalog.ingest.findings import WARNING, Finding
@@ -72,26 +72,37 @@ def make_for_schools(schools: Path, target: Path, *, fingerprint: str, hub: str)
         place = target / folder / FILE_NAME
         if place.exists():
             kept.append(folder)
-            passwords = _passwords_of(place)
+            request = _request_at(place)
             findings.append(
                 Finding(code="E-FILE-EXISTS", level=WARNING, sheet=school.sheet, row=school.row, path=f"{folder}/{FILE_NAME}")
             )  # fmt: skip
         else:
             new[folder] = data
-        rows.append(
-            (school.values["name"], school.values.get("school_code", ""), folder, *passwords.values())
-        )
-    sheet = _write_passwords(target, rows) if new else None
+            request = reading.request
+        rows.append(_row(folder, request))
+    sheet = _write_passwords(target, [*rows, *_other_rows(target, {*new, *kept})]) if new else None
     for folder, data in new.items():
         place = target / folder / FILE_NAME
         durable.storage(lambda: _write(place, data), place)  # noqa: B023
     return Made(folders=tuple(new), kept=tuple(kept), sheet=sheet, findings=tuple(findings))
 
 
-def _passwords_of(place: Path) -> dict[str, str]:
-    """Return the passwords of a folder that was there: empty where someone took them out."""
-    request = read_request(durable.storage(place.read_bytes, place)).request
-    return {path: request.passwords.get(path, "") if request else "" for path in _ACCOUNTS}
+def _other_rows(target: Path, named: set[str]) -> list[tuple[str, ...]]:
+    """Return the rows of the folders made before that this list does not name, or in a row that is wrong, by name."""
+    places = sorted(path for path in target.glob(f"*/{FILE_NAME}") if path.parent.name not in named)
+    return [_row(place.parent.name, _request_at(place)) for place in places]
+
+
+def _request_at(place: Path) -> Request | None:
+    return read_request(durable.storage(place.read_bytes, place)).request
+
+
+def _row(folder: str, request: Request | None) -> tuple[str, ...]:
+    """Return the sheet's row of a folder; passwords are empty where someone took them out, or wrote what is none."""
+    if request is None:
+        return (folder, "", folder, *("" for _ in _ACCOUNTS))
+    code = request.settings.get("school_code", "")
+    return (request.name, code, folder, *(request.passwords.get(path, "") for path in _ACCOUNTS))
 
 
 def _file_of(school: School, said: Mapping[str, Any], passwords: Mapping[str, str]) -> bytes:

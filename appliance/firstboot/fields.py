@@ -111,7 +111,7 @@ FIELDS: tuple[Field, ...] = (
     Field(table="network", key="fixed_address", labels=("固定地址",), kind=str, read=values.fixed_address, zh="再占一个固定地址，全校不变，可以贴在墙上；先问清没有别的机器用它", example="192.168.88.88/24"),
     Field(table="network", key="gateway", labels=("网关",), kind=str, read=values.address, zh="网关（没有自动获取时才要）", example="192.168.88.1"),
     Field(table="network", key="dns", labels=("域名服务器",), kind=list, read=values.addresses, zh="域名服务器（没有自动获取时才要）", example=["192.168.88.1"]),
-    Field(table="network", key="dhcp", labels=("分配地址",), kind=bool, read=_same, zh="没有路由器的局域网：由本机给别的机器分配地址（要先填固定地址；网上有别的分配地址的机器时自动让开）", example=False),
+    Field(table="network", key="dhcp", labels=("分配地址",), kind=bool, read=_same, zh="没有路由器的局域网：由本机给别的机器分配地址（要先填固定地址；只在网线上分配；网上有别的分配地址的机器时自动让开）", example=False),
     Field(table="sync", key="parents", labels=("上级", "上级书箱"), kind=list, read=values.tree_addresses, roles=_BOX, zh="先问的上级书箱（如中心校的）", example=["http://192.168.1.20:8080"]),
     Field(table="sync", key="subscriptions", labels=("订阅",), kind=list, read=values.subscriptions, roles=_BOX, zh="订阅：all 全部，none 不取，或资源包；不写由县中心定", example=["all"]),
     *(

@@ -15,6 +15,7 @@ from appliance.firstboot import values
 from appliance.firstboot.fields import BOX, EDITIONS, FIELDS, TABLES, Field, field_of, shown, table_of
 from appliance.firstboot.statements import Statement, read_statements
 from appliance.firstboot.textfile import read_text
+from appliance.leases.giving import pool
 from catalog.errors import ConfigError, ShuxiangError
 from catalog.ingest.findings import ERROR, WARNING, Finding
 
@@ -257,9 +258,9 @@ class _Sorter:
         if "wifi.ssid" in self.lines and "wifi.password" not in self.lines:
             # An open network is said, never meant by silence.
             self._missing("wifi.password", 'password = "…", ""')
-        if self.settings.get("network.dhcp") and "network.fixed_address" not in self.lines:
-            self._missing("network.fixed_address")
         fixed, gateway = self.settings.get("network.fixed_address"), self.settings.get("network.gateway")
+        if self.settings.get("network.dhcp"):
+            self._look_at_leases(fixed)
         if gateway and not (
             fixed and ipaddress.ip_address(gateway) in ipaddress.IPv4Interface(fixed).network
         ):
@@ -267,6 +268,26 @@ class _Sorter:
                 Finding(
                     code="E-PRESEED-ADDRESS", row=self.lines["network.gateway"], column="network.gateway",
                     expected=fixed or "network.fixed_address", found=gateway,
+                )
+            )  # fmt: skip
+
+    def _look_at_leases(self, fixed: str | None) -> None:
+        """Check that there are addresses to give: a fixed one of our own, in a network that has room for others."""
+        if "network.fixed_address" not in self.lines:
+            self._missing("network.fixed_address")
+            return
+        if fixed is None:
+            # It was judged already.
+            return
+        try:
+            if not fixed:
+                raise values.wrong("E-PRESEED-ADDRESS", "192.168.88.88/24")
+            pool(ipaddress.IPv4Interface(fixed))
+        except ConfigError as error:
+            self.findings.append(
+                Finding(
+                    code="E-PRESEED-ADDRESS", row=self.lines["network.fixed_address"], column="network.fixed_address",
+                    expected=error.expected, found=error.found,
                 )
             )  # fmt: skip
 

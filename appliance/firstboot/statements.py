@@ -22,7 +22,8 @@ DOUBLE, SINGLE = '"“”„＂', "'‘’＇"
 _PLAIN = {"、": ",", "，": ",", "【": "[", "】": "]", "〔": "[", "〕": "]", "　": " ", "\u00a0": " ", "\u200b": " ", "\ufeff": " "}  # fmt: skip
 _CODE, _STRING, _COMMENT = 0, 1, 2
 _HEADER = re.compile(r"(\[\[?)\s*([^\[\]=,]+?)\s*(\]\]?)")
-_ASSIGNED = re.compile(r"([^\s=:,\[\]{}\"']+)\s*[=:]")
+# From the beginning of a word and without a way back: a long one is looked at once.
+_ASSIGNED = re.compile(r"(?<![^\s=:,\[\]{}\"'])([^\s=:,\[\]{}\"']++)\s*[=:]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,7 @@ class _Reader:
             self._wrong("E-PRESEED-VALUE", number, column=shown(key), expected="]" if source else '"…"')
             return None
         try:
-            value = tomllib.loads(f"v = {self._slice(begin, end)}\n")["v"]
+            value = _fitting(tomllib.loads(f"v = {self._slice(begin, end)}\n")["v"])
             bare = False
         except (ValueError, RecursionError):
             if any(self.marks[begin:end]) or source[0] in "[{" or self._holds_key(begin, end):
@@ -250,6 +251,18 @@ def _beginning(code: str) -> str:
     """Return the first word of a line that is none, where it is one of ours: all else may be a password."""
     found = re.match(r"\[*\s*([\w-]+)", code)
     return found[1] if found and (is_key(found[1]) or table_of(found[1])) else ""
+
+
+def _fitting(value: Any) -> Any:
+    """Return a value of TOML; raise `ValueError` for a whole number in it of more than 64 bits (TOML 1.0, Integer).
+
+    Python reads one of any length where it is hexadecimal, and can not write it down then.
+    """
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("a number of more than 64 bits")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _fitting(part)
+    return value
 
 
 def _plain(char: str) -> str:

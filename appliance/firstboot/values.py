@@ -254,7 +254,7 @@ def _edition_table(given: dict[str, Any]) -> dict[str, Any]:
     rest: list[str] = []
     for typed, value in given.items():
         key = names.get(typed, typed)
-        if key == "textbook_year" and str(value).isdecimal() and 1900 < int(value) < 2100:
+        if key == "textbook_year" and _YEAR.fullmatch(str(value)):
             rule[key] = int(value)
         elif key in fields and isinstance(value, str) and value:
             code = code_of(fields[key], value)

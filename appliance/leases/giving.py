@@ -1,7 +1,8 @@
 """Gives addresses by dnsmasq as long as no other DHCP server answers on the link of our fixed address.
 
 Invariant: two servers on one network do not last. We ask before we begin and again and again while we give; where
-another one answers, ours ends, and begins anew only after it was silent several times.
+another one answers, ours ends, and begins anew only after it was silent several times. On a wireless link nothing is
+given: an access point drops what comes from the made-up address that we ask with, and nobody would ever answer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from appliance.names.links import Link, local_links
 from catalog.errors import ConfigError
 
 MOST_LEASES, LEAST_LEASES = 200, 4
+CLASS = Path("/sys/class/net")
+_RADIO = ("phy80211", "wireless")
 _FRAMES = 0x0003
 _log = logging.getLogger("shuxiang.leases")
 
@@ -47,7 +50,7 @@ def pool(own: IPv4Interface) -> tuple[IPv4Address, IPv4Address]:
     first = own.network.network_address + own.network.num_addresses // 4
     last = min(first + MOST_LEASES - 1, own.network.broadcast_address - 1)
     if int(last) - int(first) + 1 < LEAST_LEASES:
-        raise ConfigError("E-CONFIG", where="network.fixed_address", expected="/8 - /28", found=own)
+        raise ConfigError("E-CONFIG", where="network.fixed_address", expected="/8 - /29", found=own)
     return first, last
 
 
@@ -97,32 +100,41 @@ def other_servers(link: str, own: IPv4Address, asking: bytes, seconds: float) ->
 
 
 def give(own: IPv4Interface, word: str, leases: Path, *, pace: Pace, tell: Callable[[str], None]) -> None:
-    """Give addresses where nobody else does, until interrupted; `tell` hears when that begins and ends, and why.
+    """Give addresses by cable where nobody else does, until interrupted; `tell` hears when that begins, ends or has to
+    wait, and why.
 
     Raises `ConfigError` E-CONFIG for a network without room, E-TOOL where dnsmasq is not installed.
     """
     pool(own)
     asking = asking_address()
-    silent = 0
+    silent, known = 0, ""
     with ExitStack() as serving:
         running: subprocess.Popen[bytes] | None = None
         while True:
-            link = _link_of(own.ip)
+            links = [link for link in local_links() if own.ip in link.ipv4]
+            link = next((link for link in links if not is_wireless(link.name)), None)
             others = _asked(link, own.ip, asking, pace.answer_seconds)
             silent = 0 if link is None or others else silent + 1
-            if running is not None and (silent == 0 or running.poll() is not None):
+            wireless = [f"{one.name} is wireless" for one in links] if link is None else []
+            why = ", ".join([*wireless, *map(str, sorted(others))])
+            ended = running is not None and (silent == 0 or running.poll() is not None)
+            if ended:
                 serving.close()
                 running = None
-                tell(f"off {', '.join(map(str, sorted(others)))}".strip())
+            if ended or (running is None and why not in ("", known)):
+                tell(f"off {why}".strip())
+                known = why
             if running is None and link is not None and silent >= pace.silent:
                 running = serving.enter_context(_served(command(link.name, own, word, leases, asking)))
                 tell(f"on {link.name}")
+                known = ""
             # Two boxes that begin in the same moment do not go on in step.
             time.sleep(pace.pause_seconds * random.uniform(0.5, 1.5))
 
 
-def _link_of(own: IPv4Address) -> Link | None:
-    return next((link for link in local_links() if own in link.ipv4), None)
+def is_wireless(name: str) -> bool:
+    """Return whether the interface `name` is a radio's (sysfs-class-net: cfg80211's, and older drivers' own folder)."""
+    return any((CLASS / name / entry).exists() for entry in _RADIO)
 
 
 def _asked(link: Link | None, own: IPv4Address, asking: bytes, seconds: float) -> set[IPv4Address]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from appliance.plugging.commands import run
 
-OWN_LABELS = ("SHUXIANG", "sx-system-a", "sx-system-b", "sx-data", "shuxiang-data")
+OWN_LABELS = ("sx-system-a", "sx-system-b", "sx-data", "shuxiang-data")
 """Filesystems of a machine's own card and data disk; see `images`."""
+BOOT_LABEL = "SHUXIANG"
+"""The FAT of a card, which a county may call its own sticks as well: it is a card's beside one of the others."""
 _BLOCKS = Path("/sys/dev/block")
 _MOUNTS = Path("/proc/self/mountinfo")
 _NAME_BYTES = 60
@@ -20,12 +22,16 @@ _NOT_IN_NAMES = re.compile(r"[^\w .+-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What was found on a device: the filesystem's `kind` ("" unknown) and `label`; `seen` differs once another is in."""
+    """What was found on a device: the filesystem's `kind` ("" unknown), `label` and `uuid`, where it has them.
+
+    `seen` differs once another medium is in.
+    """
 
     path: Path
     kind: str
     label: str
     seen: str
+    uuid: str = ""
 
     @property
     def name(self) -> str:
@@ -41,7 +47,8 @@ def look_at(path: Path) -> Device | None:
     seen = _seen(path)
     if seen is None:
         return None
-    return Device(path=path, kind=_value(path, "TYPE"), label=_value(path, "LABEL"), seen=seen)
+    kind, label, uuid = (_value(path, field) for field in ("TYPE", "LABEL", "UUID"))
+    return Device(path=path, kind=kind, label=label, seen=seen, uuid=uuid)
 
 
 def is_there(device: Device) -> bool:
@@ -50,13 +57,17 @@ def is_there(device: Device) -> bool:
 
 
 def is_own(device: Device, sticks: Path) -> bool:
-    """Return whether it belongs to the machine: by its label, or since its disk has something mounted elsewhere than
-    below `sticks`."""
+    """Return whether it belongs to a machine: by its label, for a card's FAT by its neighbours', or since its disk has
+    something mounted elsewhere than below `sticks`."""
     if device.label in OWN_LABELS:
         return True
     found = device.path.stat()
     if not stat.S_ISBLK(found.st_mode):
         return False
+    if device.label == BOOT_LABEL and any(
+        _value(part, "LABEL") in OWN_LABELS for part in _parts(found.st_rdev)
+    ):
+        return True
     numbers = _numbers_of_disk(found.st_rdev)
     text = _MOUNTS.read_text(encoding="utf-8", errors="replace")
     return any(
@@ -77,6 +88,12 @@ def _numbers_of_disk(number: int) -> set[str]:
         return {own}
 
 
+def _parts(number: int) -> list[Path]:
+    """Return all partitions of the disk that the partition `number` is on."""
+    place = (_BLOCKS / f"{os.major(number)}:{os.minor(number)}").resolve()
+    return [Path("/dev") / found.parent.name for found in place.parent.glob("*/partition")]
+
+
 def _seen(path: Path) -> str | None:
     """Return what tells this medium in this device from the next one; None where there is none."""
     try:
@@ -87,11 +104,21 @@ def _seen(path: Path) -> str | None:
         if not int((place / "size").read_text()):
             return None
         disk = place.parent if (place / "partition").exists() else place
-        # The kernel counts media up (since 5.15); an older one leaves the device's own number.
-        count = disk / "diskseq"
-        return count.read_text().strip() if count.exists() else str(found.st_rdev)
+        # Of a kernel that does not count the device's own number is left.
+        return count_of_media(disk) or str(found.st_rdev)
     except (OSError, ValueError):
         return None
+
+
+def count_of_media(disk: Path) -> str:
+    """Return the number that the kernel (since 5.15) gave the medium in the disk whose folder in sysfs this is.
+
+    No other medium has had it since the machine started; "" where the kernel does not count, or the disk is gone.
+    """
+    try:
+        return (disk / "diskseq").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _value(path: Path, field: str) -> str:

@@ -32,6 +32,8 @@ _CODE = re.compile(r"[A-Z0-9-]{0,40}")
 class Note:
     """A stick that is plugged in. `id` is new each time it is; `name` also names the folder that it is mounted at.
 
+    `filesystem` is the same each time that this one is plugged in; of one without an identity of its own it is `id`.
+
     `trees`: folders on it that begin as a tree does, relative; `code` and `found` say why it could not be mounted ("":
     it is). `suspects` are names at its root that a virus leaves there. `access`: READ or, where the running hub asked
     for it, WRITE; `denied` and `denied_found` say why it can not be written.
@@ -41,6 +43,7 @@ class Note:
     name: str
     device: str
     kind: str = ""
+    filesystem: str = ""
     mounted: str = ""
     trees: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
@@ -92,6 +95,12 @@ def stick_of(source: str | None) -> str:
     if source is None or not Path(source).is_relative_to(sticks):
         return ""
     return next(iter(Path(source).relative_to(sticks).parts), "")
+
+
+def filesystem_at(place: Path) -> str:
+    """Return which filesystem a folder of a stick that is in lies on; "" where there is no such stick."""
+    name = stick_of(str(place))
+    return next((note.filesystem for note in read_notes(run_directory()) if note.name == name), "")
 
 
 def tell(run: Path, told: Iterable[Told]) -> None:

@@ -80,7 +80,8 @@ def _mounted(device: Device, name: str, place: Path, state: Path) -> Note:
     except ShuxiangError as error:
         return Note(id=identity, name=name, device=path, kind=device.kind, code=error.code, found=error.found)
     return Note(
-        id=identity, name=name, device=path, kind=device.kind, mounted=str(place), trees=trees, suspects=suspects
+        id=identity, name=name, device=path, kind=device.kind, filesystem=device.uuid or identity,
+        mounted=str(place), trees=trees, suspects=suspects,
     )  # fmt: skip
 
 

@@ -15,13 +15,14 @@ class Room:
     """What an export would need of a disk, `free_bytes` (None: it does not say) with what would go first.
 
     `release`: of ours that the disk is at (None: none). `is_cut`: the export before was cut off, and what it left is
-    read again first; the figures then count it as sound.
+    read again first; the figures then count it as sound. `unpublished`: as of `sync.exporting.run.ExportResult`.
     """
 
     needed_bytes: int
     free_bytes: int | None
     release: int | None
     is_cut: bool
+    unpublished: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -29,13 +30,14 @@ class Room:
         return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
 
-def needed_bytes(disk: Disk, units: Iterable[Unit], head: Iterable[tuple[str, Path]]) -> int:
-    """Return the bytes that are needed for `units` and the files of the `head`, what is there of a cut copy taken off."""
+def needed_bytes(disk: Disk, units: Iterable[Unit], files: Iterable[tuple[str, Path]]) -> int:
+    """Return the bytes that are needed for `units` and for `files`, where on the disk each goes and where it stands here;
+    what is there of a cut copy is taken off."""
     root = disk.directory
     needed = SPARE_BYTES
     folders = set()
     lengths = [(path, length) for unit in units for path, length in unit.paths]
-    lengths += [(path, source.stat().st_size) for path, source in head]
+    lengths += [(path, source.stat().st_size) for path, source in files]
     for path, length in lengths:
         place = root / path
         needed += disk.room_for(length)

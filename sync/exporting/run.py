@@ -52,7 +52,8 @@ _CLOSED = {errno.EACCES, errno.EPERM}
 class ExportResult:
     """The release that the stick stands at; the blobs that were asked for, which it has now, and their bytes.
 
-    `written_bytes` went to the stick; `swept_bytes` of an older release were removed from it.
+    `written_bytes` went to the stick; `swept_bytes` of an older release were removed from it. `unpublished` are bundles
+    that a box is assigned and the release does not have.
     """
 
     release: int
@@ -60,6 +61,7 @@ class ExportResult:
     size_bytes: int
     written_bytes: int
     swept_bytes: int
+    unpublished: tuple[str, ...] = ()
 
 
 class _Ground(NamedTuple):
@@ -240,7 +242,7 @@ class Export:
         return free is None or self._needed_bytes(disk, units) <= free + swept_bytes
 
     def _needed_bytes(self, disk: Disk, units: Iterable[Unit]) -> int:
-        return needed_bytes(disk, units, self._head_files())
+        return needed_bytes(disk, units, [*self._box_files(), *self._head_files()])
 
     def _full(self, disk: Disk, units: Iterable[Unit]) -> StorageError:
         return StorageError(
@@ -327,9 +329,12 @@ class Export:
     # -- the head --------------------------------------------------------------------------------------------------
 
     def _write_boxes(self) -> None:
-        for box_id in self._boxes:
-            path = tree.box_path(box_id)
-            self._put(path, own_bytes(self._stock.tree / path))
+        for path, source in self._box_files():
+            self._put(path, own_bytes(source))
+
+    def _box_files(self) -> list[tuple[str, Path]]:
+        """Return the boxes' own files, and where they stand here."""
+        return [(path, self._stock.tree / path) for path in map(tree.box_path, self._boxes)]
 
     def _head_files(self) -> list[tuple[str, Path]]:
         """Return the files of the head, manifests first, and where they stand here; one form of each is enough."""

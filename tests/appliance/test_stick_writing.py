@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from command import call, command, environment
@@ -23,7 +25,21 @@ from werkzeug.test import TestResponse
 
 from appliance.hub import Hub
 from appliance.hub_service import HubApp, hub_application
-from appliance.plugging.notes import TOLD, WISH_NAME
+from appliance.plugging.notes import (
+    NOTES,
+    READ,
+    STICKS,
+    TOLD,
+    WISH_NAME,
+    WRITE,
+    Note,
+    is_to_be_written,
+    read_notes,
+    remove_note,
+    write_note,
+)
+from appliance.sticks import StickDesk
+from catalog.errors import StorageError
 from sync.export import MARKER
 from sync.trust.sheet import passphrase_on
 from webui.hub.accounts import FIRST_USER, set_password
@@ -154,6 +170,20 @@ def test_only_the_bundles_that_are_ticked(office: Office) -> None:
         assert answer.status_code == 400 and said in answer.text
 
 
+def test_what_is_not_yet_published_is_told_before(office: Office, published: Path, tmp_path: Path) -> None:
+    box_id = "ab" * 16
+    office.hub.create_bundle("next-year", "明年的资源")
+    office.hub.assign(box_id, {"subscriptions": ("music", "next-year")})
+    stick = office.plug()
+    office.page()
+    look = office.send("/hub/sticks/look", stick=stick.note()["id"], box=[box_id])
+    assert "还没有发布，这次不写：明年的资源。" in look.text and "放得下。" in look.text
+    assert "12 个文件" in office.once(office.write(stick, box=[box_id]), "写好了，可以拔出")
+    done = call(published, "hub", "export", tmp_path / "folder", "--box", box_id)
+    assert done["blobs"] == 12
+    assert done["warnings"] == [{"code": "E-BUNDLE-LATER", "where": "next-year"}]
+
+
 def test_what_does_not_fit_is_told_before(office: Office) -> None:
     stick = office.plug("exfat", size_bytes=24 << 20)
     office.page()
@@ -223,6 +253,39 @@ def test_pulled_out_it_says_how_it_goes_on(office: Office) -> None:
     office.page()
     answer = office.send("/hub/sticks/write", stick=gone)
     assert answer.status_code == 400 and "已经拔掉了" in answer.text
+
+
+@pytest.mark.parametrize("end", ["turned back", "pulled out"])
+def test_a_bad_stick_is_told_of_when_nothing_writes_to_it_any_more(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.sticks.TURN_SECONDS", 0.5)
+    monkeypatch.setattr("appliance.sticks.write_plain", lambda place, _: place.write_bytes(b"a fake"))
+    for name in (NOTES, TOLD, f"{STICKS}/TOWN"):
+        (tmp_path / name).mkdir(parents=True)
+    note = Note(id="1", name="TOWN", device="/dev/sdz1", mounted=str(tmp_path / STICKS / "TOWN"))
+    write_note(tmp_path, note)
+    turning = threading.Event()
+
+    def root() -> None:
+        wait_for(lambda: is_to_be_written(tmp_path, note.id))
+        write_note(tmp_path, replace(note, access=WRITE))
+        wait_for(lambda: not is_to_be_written(tmp_path, note.id))
+        # `umount` puts on the disk what was written.
+        time.sleep(1.5)
+        turning.set()
+        if end == "pulled out":
+            remove_note(tmp_path, note.name)
+        else:
+            write_note(tmp_path, note)
+
+    thread = threading.Thread(target=root)
+    thread.start()
+    with pytest.raises(StorageError) as refusal:
+        StickDesk(cast(Hub, None), tmp_path).put_file(note.id, "recovery.json", b"sealed")
+    assert refusal.value.code == "E-STICK-BAD" and turning.is_set()
+    thread.join()
+    assert all(one.access == READ for one in read_notes(tmp_path))
 
 
 @pytest.mark.slow

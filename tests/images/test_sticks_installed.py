@@ -18,7 +18,8 @@ from package_material import REPOSITORY, Unpacked, packed
 from plugged_sticks import device, image
 from supplier import write_folder
 
-from appliance.plugging.device import OWN_LABELS
+from appliance.plugging.device import BOOT_LABEL, OWN_LABELS
+from images.disk import BOOT, SYSTEM_A
 from images.package.target import Arch
 
 UNITS = "images/package/files/usr/lib"
@@ -31,8 +32,11 @@ MOST_EXPOSED = 4.5
 
 def test_the_rule_leaves_the_machines_own_disks_alone_and_names_the_unit() -> None:
     rules = RULES.read_text(encoding="utf-8")
-    [labels] = re.findall(r'ENV\{ID_FS_LABEL\}=="([^"]+)"', rules)
+    labels, boot = re.findall(r'ENV\{ID_FS_LABEL\}=="([^"]+)"', rules)
     assert set(labels.split("|")) == set(OWN_LABELS)
+    # Ours beside our system alone, whose place and name are those of the image.
+    assert (boot, OWN_LABELS[0]) == (BOOT_LABEL, SYSTEM_A) == (BOOT, "sx-system-a")
+    assert f'/dev/%P2", RESULT=="{SYSTEM_A}", GOTO="shuxiang_end"' in rules
     assert f'ENV{{SYSTEMD_WANTS}}+="{UNIT.name.replace("@", "@%k")}"' in rules
     # A disk in a USB case may say that its bus is ATA.
     assert 'SUBSYSTEMS=="usb"' in rules and "ENV{ID_BUS}" not in rules

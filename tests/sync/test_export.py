@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 from builders import sha256
-from county import County
+from county import DAY, NOW, County
 from syncing_box import SyncingBox
 
-from catalog.errors import ContentError, RoadError, StorageError
+from catalog.errors import ConfigError, ContentError, RoadError, StorageError
+from catalog.local import Local
 from catalog.progress import Progress
-from sync import tree
+from sync import boxfile, tree
 from sync.export import MARKER, Room, export, export_published, room_for_published
-from sync.exporting.disk import SPARE_BYTES
+from sync.exporting.disk import SPARE_BYTES, Disk
 
 MIB = 1 << 20
 
@@ -97,6 +98,64 @@ def test_the_room_is_told_before_and_is_what_the_export_asks_for(county: County,
     assert after.release == result.release == 1 and after.needed_bytes <= SPARE_BYTES
     (stick / MARKER).touch()
     assert room().is_cut
+
+
+def assign(county: County, box_id: str, subscriptions: tuple[str, ...] | None) -> None:
+    made = boxfile.Assignment(
+        box=box_id, version=1, signed_at=NOW, expires=NOW + 400 * DAY, subscriptions=subscriptions
+    )
+    with Local.open(county.state / "local.db") as local:
+        boxfile.assign(county.public, county.keys, made, local)
+
+
+def test_the_boxes_own_files_take_room_too(county: County, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    boxes = [f"{number:032x}" for number in range(1, 4)]
+    for box_id in boxes:
+        assign(county, box_id, None)
+
+    def needed_bytes(*boxes: str) -> int:
+        store = county.store
+        return room_for_published(
+            store.library, store.blobs, county.public, county.keys, stick, boxes=boxes
+        ).needed_bytes
+
+    disk = Disk(stick)
+    own = sum(disk.room_for((county.public / tree.box_path(box_id)).stat().st_size) for box_id in boxes)
+    assert needed_bytes(*boxes) == needed_bytes() + own + disk.cluster_bytes
+
+
+def test_what_is_assigned_before_it_is_published_keeps_nothing_else_back(
+    county: County, tmp_path: Path
+) -> None:
+    county.add("song", b"a song" * 900, bundle="music")
+    county.publish(now=NOW + DAY)
+    store, stick, box_id = county.store, tmp_path / "stick", "ab" * 16
+    assign(county, box_id, ("music", "next-year"))
+    stick.mkdir()
+    room = room_for_published(store.library, store.blobs, county.public, county.keys, stick, boxes=[box_id])
+    assert room.unpublished == ("next-year",)
+    result = export_published(store.library, store.blobs, county.public, county.keys, stick, boxes=[box_id])
+    assert (result.blobs, result.unpublished) == (1, ("next-year",))
+    with pytest.raises(ConfigError) as refusal:
+        export_published(
+            store.library,
+            store.blobs,
+            county.public,
+            county.keys,
+            stick,
+            boxes=[box_id],
+            bundles=["next-year"],
+        )
+    assert refusal.value.code == "E-BUNDLE"
+    with SyncingBox(tmp_path / "box", county) as box:
+        assert box.update(county.public, now=NOW + DAY).failure is None
+        given = export(box.library, box.blobs, box.state / "trust", stick, box_id=box_id)
+        assert (given.blobs, given.unpublished) == (1, ("next-year",))
+        with pytest.raises(ConfigError) as refusal:
+            export(box.library, box.blobs, box.state / "trust", stick, box_id=box_id, bundles=["next-year"])
+        assert refusal.value.code == "E-BUNDLE"
 
 
 def test_what_stands_in_the_way_is_told_with_the_room(county: County, tmp_path: Path) -> None:

@@ -275,6 +275,24 @@ def test_what_changed_since_the_page_was_read_is_not_written(room: Room, staff: 
     assert room.cards[0].read_bytes() == before
 
 
+def test_an_equal_card_put_in_meanwhile_is_not_written(room: Room, staff: Staff, tmp_path: Path) -> None:
+    wished, card = fields(room, 0), room.cards[0]
+    equal = tmp_path / "equal"
+    equal.write_bytes(bytes(64 * MIB))
+    subprocess.run(["losetup", "-d", card], check=True)
+    subprocess.run(["losetup", card, equal], check=True)
+    looked = staff.send("/hub/cards/look", **wished)
+    assert looked.status_code == 400 and "E-CARD-CHANGED" in looked.text
+    refused = staff.send("/hub/cards/write", **wished)
+    assert refused.status_code == 400 and "E-CARD-OTHER" in refused.text
+    assert not any(equal.read_bytes())
+
+
+def test_an_old_kernel_counts_no_media(room: Room, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.cards.wire.DISKS", Path("/nonexistent"))
+    assert staff.send("/hub/cards/look", **fields(room, 0)).status_code == 200
+
+
 def test_a_card_is_stopped_and_the_record_says_so(room: Room, staff: Staff) -> None:
     assert staff.send("/hub/cards/write", **fields(room, 0)).status_code == 303
     staff.read("/hub/cards/work")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from staff_hub import Staff, StaffHub, county_batch
 
-from webui.hub.jobs import DONE, FAILED, REVIEW
+from webui.hub.jobs import DONE, FAILED, REVIEW, Jobs
 from webui.hub.media import Disk, folders_with_lists, look_into, mounted_disks, place_on, plugged_in
 
 MEDIA = (Path("/media"), Path("/run/media"), Path("/mnt"))
@@ -89,6 +89,33 @@ def test_nothing_leads_off_the_disk(disk: Disk, path: str) -> None:
 def test_a_file_is_no_folder(disk: Disk) -> None:
     assert place_on(disk, "备份.zip") is not None
     assert look_into(disk, "备份.zip") is None
+
+
+def test_names_that_are_no_text_hide_nothing_else(disk: Disk, tmp_path: Path) -> None:
+    # 张 as an old Windows writes it, on a disk that is mounted without a word of that.
+    odd, media = os.fsdecode(b"\xd5\xc5"), tmp_path / "media"
+    place = media / odd
+    media.mkdir()
+    disk.mounted.rename(place)
+    (place / odd).mkdir()
+    (place / f"{odd}.zip").write_bytes(b"PK")
+    (place / "三年级上册" / f"{odd}.xlsx").write_bytes(b"PK")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(b"36 1 8:17 / %s rw - vfat /dev/sdb1 rw\n" % bytes(place))
+    hub = StaffHub(tmp_path / "hub")
+    app = hub.app(mounts=mounts, media=(media,))
+    staff = Staff(app)
+    staff.log_in()
+    page = staff.read("/hub/take/disk/8-17", headers={"Accept-Language": "zh-CN"})
+    assert page.status_code == 200 and "深" in page.text and "备份.zip" in page.text
+    assert "有 2 个名字认不出的文件夹或压缩包没有列出" in page.text
+    inner = staff.read("/hub/take/disk/8-17?folder=三年级上册")
+    assert inner.status_code == 200 and "认不出" not in inner.text
+    taken = staff.send("/hub/take/disk/8-17", folder="三年级上册", bundle="main", licence="")
+    job = taken.headers["Location"].rpartition("/")[2]
+    assert Jobs(tmp_path / "hub" / "uploads", app.console.settings.clock).get(job) is not None
+    app.close()
+    hub.close()
 
 
 @pytest.fixture

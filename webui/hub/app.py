@@ -69,7 +69,8 @@ def create_hub_app(
     """Return the staff pages of the hub whose parts these are."""
     jobs = Jobs(settings.uploads, settings.clock)
     jobs.tidy()
-    worker = Worker(jobs, Desk(jobs, library, operations, settings.carrier).work())
+    desk = Desk(jobs, library, operations, settings.filesystem_at, settings.carrier)
+    worker = Worker(jobs, desk.work())
     outlook = Outlook(library, operations, settings.clock)
     return HubApp(
         Console(

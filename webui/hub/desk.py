@@ -2,15 +2,15 @@
 
 Invariant: each step ends with one durable change of the job; done twice, it comes to the same, since a scan writes
 nothing, an ingest knows what it has taken, a publication without changes is the last release again, and an export adds
-what is missing.
+what is missing. A batch from a disk is read from the disk that it was chosen on, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from catalog.errors import StorageError
+from catalog.errors import ContentError, RoadError, StorageError
 from catalog.ingest.findings import WARNING
 from catalog.library import Library
 from catalog.progress import OnProgress
@@ -26,14 +26,23 @@ SAMPLES = 12
 
 
 class Desk:
-    """Does the work of `jobs` by `operations`, and of sticks by `carrier`, where there is one."""
+    """Does the work of `jobs` by `operations`, and of sticks by `carrier`, where there is one.
+
+    `filesystem_at` is that of `HubSettings`.
+    """
 
     def __init__(
-        self, jobs: Jobs, library: Library, operations: HubOperations, carrier: StickOperations | None = None
+        self,
+        jobs: Jobs,
+        library: Library,
+        operations: HubOperations,
+        filesystem_at: Callable[[Path], str],
+        carrier: StickOperations | None = None,
     ) -> None:
         self._jobs = jobs
         self._library = library
         self._operations = operations
+        self._filesystem_at = filesystem_at
         self._carrier = carrier
 
     def work(self) -> Mapping[str, Work]:
@@ -42,6 +51,7 @@ class Desk:
 
     def scan(self, job: Job, tell: OnProgress) -> None:
         """Look at a batch and leave its findings to staff."""
+        self._check_disk(job)
         with self._operations.ingesting(self._request(job, dry_run=True), tell) as session:
             scan = session.scan()
         findings.keep(
@@ -68,6 +78,7 @@ class Desk:
 
     def ingest(self, job: Job, tell: OnProgress) -> None:
         """Take the good rows of a batch into the library."""
+        self._check_disk(job)
         self._need_bundle(job)
         with self._operations.ingesting(self._request(job), tell) as session:
             result = session.run()
@@ -116,6 +127,16 @@ class Desk:
             release=done.release, files=done.blobs, bytes=done.size_bytes, bytes_new=done.written_bytes
         )
         self._jobs.change(job.id, DONE, only_from=frozenset((WRITE,)), counts=counts, failure=None)
+
+    def _check_disk(self, job: Job) -> None:
+        """Refuse what lies in the batch's place on another disk: the name is free again once the first is pulled out."""
+        if not job.filesystem:
+            return
+        found = self._filesystem_at(Path(job.source))
+        if not found:
+            raise RoadError("E-PULLED", where=job.name)
+        if found != job.filesystem:
+            raise ContentError("E-STICK-CHANGED", where=job.name)
 
     def _need_bundle(self, job: Job) -> None:
         with self._library.reading() as reader:

@@ -122,6 +122,7 @@ _ENGLISH = AWAY_ENGLISH | {
     "有清单：%(names)s": "with a list: %(names)s",
     "压缩包": "Archive",
     "里面没有文件夹。": "There are no folders in it.",
+    "有 %(n)s 个名字认不出的文件夹或压缩包没有列出：请在电脑上改名。": "Folders or archives whose names can not be read, not listed: %(n)s. Rename them on a computer.",
     "收这一个文件夹": "Take this folder",
     "收这个压缩包": "Take this archive",
     "清单：%(names)s": "List: %(names)s",

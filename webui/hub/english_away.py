@@ -67,6 +67,7 @@ AWAY_ENGLISH = {
     "写到“%(name)s”？": "Write to “%(name)s”?",
     "上次没有写完：先核对已经写下的，再接着写。": "It was not written to its end last time: what is there is read again first, then it goes on.",
     "分配给 %(n)s 台书箱的": "What %(n)s boxes are assigned",
+    "分配给书箱的这些资源包还没有发布，这次不写：%(names)s。发布以后再写一次。": "These bundles are assigned to the boxes but not yet published, and are not written this time: %(names)s. Publish, then write again.",
     "要的地方": "Room needed",
     "盘上剩余": "Free on the stick",
     "盘上现在是": "The stick is at",

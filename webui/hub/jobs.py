@@ -75,7 +75,8 @@ class Counts:
 class Job:
     """One batch of content (`kind` BATCH), one publication (RELEASE) or one stick (STICK). Times are ISO 8601.
 
-    Of a stick `source` is its key, `bundles` and `boxes` what was chosen for it (none: everything).
+    Of a stick `source` is its key, `bundles` and `boxes` what was chosen for it (none: everything). Of a batch from a
+    disk `filesystem` is the one that it was chosen on ("" not known).
     """
 
     id: str
@@ -87,6 +88,7 @@ class Job:
     changed: str
     origin: str = ""
     source: str = ""
+    filesystem: str = ""
     sheet: str = ""
     bundle: str = ""
     bundle_title: str = ""
@@ -174,7 +176,8 @@ class Jobs:
         shutil.rmtree(self.folder_of(job), ignore_errors=True)
 
     def _keep(self, job: Job) -> Job:
-        data = json.dumps(asdict(job), ensure_ascii=False, indent=1).encode()
+        # Escaped: where a disk is mounted may be no text.
+        data = json.dumps(asdict(job), indent=1).encode()
         path = self.folder / job.id / _FILE
         durable.storage(lambda: durable.write_file(path, data, mode=0o600), path)
         self._jobs[job.id] = job

@@ -65,12 +65,16 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One folder opened: its folders, what else lies there, and how many files."""
+    """One folder opened: its folders, what else lies there, and how many files.
+
+    `nameless` folders and archives are left out, whose names are no text: no page could show them, no address name them.
+    """
 
     folder: Folder
     folders: tuple[Folder, ...]
     archives: tuple[Folder, ...]
     files: int
+    nameless: int = 0
 
 
 def mounted_disks(mountinfo: str, media: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -124,19 +128,18 @@ def look_into(disk: Disk, path: str) -> Listing | None:
         return None
     root = disk.mounted.resolve()
     try:
-        folders, archives, files = [], [], 0
-        for item in sorted(os.scandir(place), key=lambda item: item.name):
-            if item.is_dir(follow_symlinks=False):
-                if item.name.lower() not in _SYSTEM_FOLDERS and not item.name.startswith("."):
-                    folders.append(_folder(root, Path(item.path)))
-            elif item.is_file(follow_symlinks=False):
-                files += 1
-                if item.name.lower().endswith(_ARCHIVES):
-                    archives.append(
-                        Folder(path=str(Path(item.path).relative_to(root)), name=item.name, lists=())
-                    )
+        items = sorted(os.scandir(place), key=lambda item: item.name)
+        folders, archives = list(filter(_is_folder, items)), list(filter(_is_archive, items))
         return Listing(
-            folder=_folder(root, place), folders=tuple(folders), archives=tuple(archives), files=files
+            folder=_folder(root, place),
+            folders=tuple(_folder(root, Path(item.path)) for item in folders if _is_text(item.name)),
+            archives=tuple(
+                Folder(path=str(Path(item.path).relative_to(root)), name=item.name, lists=())
+                for item in archives
+                if _is_text(item.name)
+            ),
+            files=sum(item.is_file(follow_symlinks=False) for item in items),
+            nameless=sum(not _is_text(item.name) for item in (*folders, *archives)),
         )
     except OSError:
         return None
@@ -163,12 +166,28 @@ def _below(place: Path) -> list[Path]:
         return [
             Path(item.path)
             for item in sorted(os.scandir(place), key=lambda item: item.name)
-            if item.is_dir(follow_symlinks=False)
-            and not item.name.startswith(".")
-            and item.name.lower() not in _SYSTEM_FOLDERS
+            if _is_folder(item) and _is_text(item.name)
         ]
     except OSError:
         return []
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    hidden = item.name.startswith(".") or item.name.lower() in _SYSTEM_FOLDERS
+    return item.is_dir(follow_symlinks=False) and not hidden
+
+
+def _is_archive(item: os.DirEntry[str]) -> bool:
+    return item.is_file(follow_symlinks=False) and item.name.lower().endswith(_ARCHIVES)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is no other bytes than UTF-8, which a page can show and an address can carry."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folder(root: Path, place: Path) -> Folder:
@@ -176,7 +195,9 @@ def _folder(root: Path, place: Path) -> Folder:
         lists = sorted(
             item.name
             for item in os.scandir(place)
-            if item.name.lower().endswith(LIST_SUFFIXES) and not item.name.startswith((".", "~$"))
+            if item.name.lower().endswith(LIST_SUFFIXES)
+            and not item.name.startswith((".", "~$"))
+            and _is_text(item.name)
         )
     except OSError:
         lists = []

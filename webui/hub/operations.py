@@ -155,13 +155,19 @@ class RecoveryOperations(Protocol):
         """Remove both from the hub where the kept `file`, and the last `group` on the paper, are those that are here."""
 
 
+def not_known(_: Path) -> str:
+    """Return that nobody knows which filesystem a folder lies on."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
     """What the staff pages are told when they start.
 
     `uploads` is STATE/uploads; `clock` returns the time in the county's own zone, aware; `media` are the folders
     under which disks are mounted, found in `mounts` (proc(5), mountinfo). `sticks` returns those that the machine itself
-    was told of when they were plugged in, with what is wrong with them. `cards` writes cards (None: no such page).
+    was told of when they were plugged in, with what is wrong with them; `filesystem_at` which one of them a folder lies
+    on ("" none), the same whenever it is plugged in. `cards` writes cards (None: no such page).
     `faults` returns, in a language, a line for each thing that is wrong with the machine. `recovery` hands out the
     recovery sheet and file, `carrier` writes sticks (None: no such page).
     """
@@ -177,6 +183,7 @@ class HubSettings:
     media: tuple[Path, ...] = MEDIA
     mounts: Path = Path("/proc/self/mountinfo")
     sticks: Callable[[], tuple[Stick, ...]] = tuple
+    filesystem_at: Callable[[Path], str] = field(default=not_known)
     cards: CardOperations | None = None
     faults: Callable[[str], tuple[str, ...]] = field(default=no_faults)
     recovery: RecoveryOperations | None = None

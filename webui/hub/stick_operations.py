@@ -57,6 +57,7 @@ class StickRoom:
     """The bytes that writing would need of the stick and what is free (None: it does not say).
 
     `release`: of ours that the stick is at (None: none). `is_cut`: a writing before was cut off, and is gone on with.
+    `unpublished`: bundles that the boxes are assigned and the last release does not have; they do not go along.
     """
 
     needed_bytes: int
@@ -64,6 +65,7 @@ class StickRoom:
     fits: bool
     release: int | None
     is_cut: bool
+    unpublished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,7 +129,9 @@ class _Counter:
             room = self._carrier.room(place.key, bundles, boxes)
         except ShuxiangError as error:
             return self.choose(self._line(error))
-        titles = {bundle.id: bundle.title for bundle in self._carrier.supply().bundles}
+        with console.library.reading() as reader:
+            titles = {bundle.id: bundle.title for bundle in reader.bundles()}
+        titles |= {bundle.id: bundle.title for bundle in self._carrier.supply().bundles}
         return console.page(
             "stick_confirm.html",
             at="sticks",
@@ -138,6 +140,7 @@ class _Counter:
             bundles=bundles,
             boxes=boxes,
             titles=[titles.get(one, one) for one in bundles],
+            unpublished=[titles.get(one, one) for one in room.unpublished],
         )
 
     def write(self) -> Response:

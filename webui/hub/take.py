@@ -207,16 +207,17 @@ class _Intake:
         """Make a batch of a folder or archive on a disk and send it to the scan."""
         disk = self._disk(key)
         path = fields.get("folder", ".")
-        place = media.place_on(disk, path)
-        if place is None or _open(disk, path) is None:
+        place, listing = media.place_on(disk, path), _open(disk, path)
+        if place is None or listing is None:
             return self._console.message(404, "找不到这个文件夹", "盘可能拔掉了，或者文件夹改了名。")
         try:
             bundle, title = self._bundle(fields)
         except ShuxiangError as error:
             return self.disk_page(key, path, error)
         job = self._jobs.create(
-            BATCH, SCAN, name=place.name, actor=self._console.session().user, origin=DISK,
-            source=str(place), bundle=bundle, bundle_title=title, licence=_licence(fields),
+            BATCH, SCAN, name=Path(disk.name, listing.folder.path).name, actor=self._console.session().user, origin=DISK,
+            source=str(place), filesystem=self._console.settings.filesystem_at(place),
+            bundle=bundle, bundle_title=title, licence=_licence(fields),
         )  # fmt: skip
         self._console.audit("take disk", f"{disk.name}: {path} → {bundle}")
         self._console.worker.start()

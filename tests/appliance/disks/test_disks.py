@@ -14,6 +14,7 @@ from card_disk import LAYOUT, MIB, attached, hurt, run, write_card
 from card_starts import READ, WRITE, Board, new_board, parted_disk, plain_disk
 
 from appliance.disks.choose import LABEL
+from appliance.disks.devices import is_one_waking
 from images.data_disk import make_data_disks
 from images.disk import DATA_DISK
 from images.write import Target
@@ -115,10 +116,15 @@ def test_a_disk_that_was_used_is_missed_and_nothing_else_is_shown(board: Board, 
     assert said == "one\ncontent\n"
 
 
-def test_a_disk_that_wakes_late_is_waited_for(board: Board, tmp_path: Path) -> None:
+@pytest.mark.parametrize("card", ["the same", "a new one"])
+def test_a_disk_that_wakes_late_is_waited_for(board: Board, tmp_path: Path, card: str) -> None:
     disk = plain_disk(tmp_path / "disk.img", board.label)
     board.start(disk, then=WRITE)
-    board.wait_seconds = 30
+    if card == "the same":
+        board.wait_seconds = 30
+    else:
+        write_card(board.card, tmp_path / "system")
+        board.usb = usb_with(tmp_path / "usb", "a disk that turns up")
     late = subprocess.Popen(
         ["sh", "-c", f"sleep 3; losetup --find --show {disk}"], stdout=subprocess.PIPE, text=True
     )
@@ -128,6 +134,26 @@ def test_a_disk_that_wakes_late_is_waited_for(board: Board, tmp_path: Path) -> N
         device = late.communicate(timeout=60)[0].strip()
         run("losetup", "--detach", device)
     assert said == "one\ncontent\n" and told["device"] == device
+
+
+def usb_with(place: Path, what: str) -> Path:
+    """Lay out what the kernel tells of the USB interfaces of a machine with a keyboard and `what`."""
+    for name, number, disk in (("1-1:1.0", "03", False), ("1-2:1.0", "08", what == "a reader")):
+        (place / name).mkdir(parents=True)
+        (place / name / "bInterfaceClass").write_text(f"{number}\n")
+        if disk:
+            (place / name / "host0/target0:0:0/0:0:0:0/block/sda").mkdir(parents=True)
+    return place
+
+
+def test_nobody_waits_for_a_disk_where_none_is_waking(board: Board, tmp_path: Path) -> None:
+    assert not is_one_waking(usb_with(tmp_path / "reader", "a reader"))
+    board.usb = usb_with(tmp_path / "reader2", "a reader")
+    board.start(then=WRITE)
+    board.usb = usb_with(tmp_path / "usb", "a disk that turns up")
+    assert is_one_waking(board.usb)
+    # The card has its state.
+    assert board.start(then=READ)[1] == "one\ncontent\n"
 
 
 def test_the_card_s_content_moves_to_a_new_disk(board: Board, tmp_path: Path) -> None:
@@ -157,14 +183,37 @@ def test_two_new_disks_are_a_question_and_one_of_them_was_used_is_none(board: Bo
     assert said == "one\ncontent\n"
 
 
-def test_another_filesystem_is_refused_by_name(board: Board, tmp_path: Path) -> None:
-    disk = tmp_path / "disk.img"
-    with disk.open("wb") as file:
+def fat_disk(place: Path, board: Board) -> Path:
+    """A disk of another kind with the label that is looked for, which is as short as FAT's then."""
+    with place.open("wb") as file:
         file.truncate(64 * MIB)
-    run("mkfs.vfat", "-n", board.label[:11], disk)
     board.label = board.label[:11].casefold()
-    told, _ = board.start(disk)
+    run("mkfs.vfat", "-n", board.label, place)
+    return place
+
+
+def test_another_filesystem_is_refused_by_name(board: Board, tmp_path: Path) -> None:
+    told, _ = board.start(fat_disk(tmp_path / "disk.img", board))
     assert code(told) == "E-DATA-KIND" and told["failure"]["found"] == "vfat"
+
+
+@pytest.mark.parametrize("kind", ["KIND", "TWO"])
+def test_a_card_that_holds_a_state_serves_beside_disks_that_can_not_be_used(
+    board: Board, tmp_path: Path, kind: str
+) -> None:
+    board.start(then=WRITE)
+    names = ("one.img", "two.img")
+    disks = [fat_disk(tmp_path / "disk.img", board)] if kind == "KIND" else [plain_disk(tmp_path / name, board.label) for name in names]  # fmt: skip
+    told, said = board.start(*disks, then=READ)
+    assert said == "one\ncontent\n" and told["on_card"] and told["failure"] is None
+    assert [one["code"] for one in told["warnings"]] == [f"E-DATA-{kind}"]
+    assert not board.start()[0]["warnings"]
+
+
+def test_a_card_whose_state_moved_to_a_disk_serves_no_other(board: Board, tmp_path: Path) -> None:
+    board.start(plain_disk(tmp_path / "disk.img", board.label), then=WRITE)
+    told, said = board.start(fat_disk(tmp_path / "other.img", board), then="ls var/lib/shuxiang")
+    assert (code(told), said) == ("E-DATA-KIND", "")
 
 
 @pytest.mark.parametrize("make", [plain_disk, parted_disk])

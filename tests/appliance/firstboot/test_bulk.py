@@ -129,6 +129,41 @@ def test_a_run_that_fails_loses_no_password(tmp_path: Path) -> None:
     assert {path.name for path in target.iterdir() if path.is_file()} == {"密码表.xlsx", "密码表 2.xlsx"}
 
 
+def test_the_newest_sheet_has_every_school_whatever_the_list_sent_last_has(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def make(*rows: str) -> Made:
+        path = tmp_path / "学校.csv"
+        path.write_text("\n".join(["学校名称,学校标识码,年级", *rows, ""]), encoding="utf-8")
+        return make_for_schools(path, target, fingerprint="ab" * 32, hub="http://10.0.0.2:8088")
+
+    first = make("甲校,3362000127,g1", "乙校,3362000123,g1", "丙校,,g1", "丁校,3362000128,十三年级")
+    # The row that was wrong, corrected; one of before with a slip of the pen; the others are not sent again.
+    second = make("丁校,3362000128,g3", "乙校,3362000123,十四年级")
+    assert second.folders == ("3362000128-丁校",) and not second.kept
+    told = passwords_in(second.sheet)
+    assert list(told) == ["3362000128-丁校", "3362000123-乙校", "3362000127-甲校", "丙校"]
+    assert {folder: told[folder] for folder in first.folders} == passwords_in(first.sheet)
+    assert second.sheet is not None
+    table = load_workbook(second.sheet).active
+    assert table is not None
+    assert [row[:2] for row in table.iter_rows(min_row=3, values_only=True)] == [
+        ("乙校", "3362000123"), ("甲校", "3362000127"), ("丙校", None),
+    ]  # fmt: skip
+
+
+def test_a_folder_whose_passwords_are_gone_stands_in_the_sheet_without_them(tmp_path: Path) -> None:
+    path, target = tmp_path / "学校.csv", tmp_path / "out"
+    path.write_text("学校名称,年级\n甲校,g1\n乙校,g1\n", encoding="utf-8")
+    make_for_schools(path, target, fingerprint="ab" * 32, hub="http://10.0.0.2:8088")
+    (target / "甲校" / "shuxiang.toml").write_text("name = [")
+    path.write_text("学校名称,年级\n丙校,g1\n", encoding="utf-8")
+    told = passwords_in(
+        make_for_schools(path, target, fingerprint="ab" * 32, hub="http://10.0.0.2:8088").sheet
+    )
+    assert told["甲校"] == ["", ""] and all(told["乙校"]) and all(told["丙校"])
+
+
 def test_two_schools_never_share_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "学校.csv"
     path.write_text("学校名称,年级\n丙/校,g1\n丙:校,g1\nABC校,g1\nabc校,g1\n丁校,g1\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.firstboot.fields import FIELDS
 from appliance.firstboot.request import END, Reading, read_request
 from appliance.firstboot.template import write_request, write_template
 from catalog.ingest.findings import WARNING
@@ -312,10 +313,20 @@ def test_what_is_written_reads_back(said: dict[str, Any], password: str) -> None
     assert reading.request.passwords == {"admin_password": password}
 
 
+LONG = ("9" * 5000, "0x" + "f" * 4000, "-0b1" + "0" * 20_000, "1_" * 3000 + "1", "9" * 400 + ".5", "1e9999")
+"""Numbers that Python reads and does not write, or writes and does not read."""
+PIECES = st.sampled_from(
+    ("a", "1", "书", "textbook_year", "month_budget_mb", "grades", "[scope]", "[[scope.editions]]", "[policy]", " ", "\n",
+     "\n", "=", "=", "[", "]", "{", "}", ",", '"', "“", "”", "#", ".", *LONG)
+)  # fmt: skip
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     st.one_of(
-        st.binary(max_size=600), st.text("[]{}=,\"'“”＝，#\n\r\\ ab1.*书_[[", max_size=300).map(str.encode)
+        st.binary(max_size=600),
+        st.text("[]{}=,\"'“”＝，#\n\r\\ ab1.*书_[[", max_size=300).map(str.encode),
+        st.lists(PIECES, max_size=12).map(lambda pieces: "".join(pieces).encode()),
     )
 )
 def test_no_bytes_make_the_reader_fail(data: bytes) -> None:
@@ -335,6 +346,30 @@ def test_no_damage_to_a_file_makes_the_reader_fail(data: st.DataObject) -> None:
     assert reading.request is not None or reading.errors
 
 
+@pytest.mark.parametrize("number", LONG)
+def test_no_number_is_too_long_to_be_told_of(number: str) -> None:
+    heads = [f"[{field.table}]\n{field.key}" if field.table else field.key for field in FIELDS]
+    for value in (number, f'"{number}"', f"[{number}]", f'["{number}"]', f"{{a = {number}}}", f"[{{textbook_year = {number}}}]", f'[{{textbook_year = "{number}"}}]'):  # fmt: skip
+        for head in heads:
+            assert read(f"{head} = {value}\n").errors
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (f"[policy]\nmonth_budget_mb = {LONG[1]}", "E-PRESEED-TYPE"),
+        (f"[scope]\ngrades = [{LONG[1]}]", "E-PRESEED-VALUE"),
+        (f'[[scope.editions]]\ntextbook_year = "{"1" * 5000}"', "E-PRESEED-TYPE"),
+        (f"[[scope.editions]]\ntextbook_year = {LONG[1]}", "E-PRESEED-TYPE"),
+        (f'[scope]\neditions = [{{subject = "数学", edition = "人教版", textbook_year = "{"1" * 5000}"}}]', "E-PRESEED-TYPE"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_too_long_is_a_finding_at_its_line(line: str, code: str) -> None:
+    reading = read(f"{WHOLE}{line}\n")
+    assert codes(reading) == [(9, code)]
+    assert all(len(one.line()) < 300 for one in reading.findings)
+
+
 def test_brackets_without_end() -> None:
     for text in (
         "a = " + "[" * 30_000,
@@ -342,6 +377,8 @@ def test_brackets_without_end() -> None:
         "[[x" * 2000,
         "{" * 100,
         "a = " + "9" * 6000,
+        # A word as long as the file is read once, not from each of its characters on.
+        "a = " + "9" * 60_000,
         "= 1",
         "[x]\n= = =",
     ):
@@ -355,3 +392,17 @@ def test_who_gives_addresses_needs_one_of_its_own() -> None:
     assert reading.request is None
     assert [(one.code, one.column) for one in reading.errors] == [("E-PRESEED-NEED", "network.fixed_address")]
     assert read(f'{WHOLE}[network]\ndhcp = true\nfixed_address = "192.168.88.88/24"\n').request is not None
+    unread = read(f"{WHOLE}[network]\ndhcp = true\nfixed_address = [1\n")
+    assert [one.code for one in unread.errors] == ["E-PRESEED-VALUE"]
+
+
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [("", False), ("192.168.1.9/32", False), ("192.168.1.9/30", False), ("192.168.1.9/29", True), ("10.1.1.9/8", True)],
+)  # fmt: skip
+def test_who_gives_addresses_has_some_to_give(address: str, fine: bool) -> None:
+    said = f'{WHOLE}[network]\nfixed_address = "{address}"\n'
+    assert read(said).request is not None
+    reading = read(f"{said}dhcp = true\n")
+    assert (reading.request is not None) == fine
+    assert [(one.code, one.column) for one in reading.errors] == [("E-PRESEED-ADDRESS", "network.fixed_address")] * (not fine)  # fmt: skip

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from netlab import Lab, Node, why_not
 
 import images
-from appliance.leases.giving import Pace, asking_address, command, other_servers, pool
+from appliance.leases import giving
+from appliance.leases.giving import Pace, asking_address, command, give, other_servers, pool
 from appliance.leases.packets import offering_server, question
+from appliance.names.links import Link
 from catalog.errors import ConfigError
 
 OWN = IPv4Interface("192.168.88.88/24")
@@ -113,6 +115,40 @@ def test_a_server_with_the_unit_s_rights_that_first_looks_whether_an_address_is_
     finally:
         router.terminate()
         router.wait(20)
+
+
+class Over(Exception):
+    """The test has seen enough."""
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["wlan0"], ["off wlan0 is wireless"]), (["wlan0", "e0"], ["on e0"])]
+)
+def test_nothing_is_given_on_a_wireless_link_where_nobody_would_answer_a_question(
+    names: list[str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = tuple(Link(number, name, (OWN,)) for number, name in enumerate(names, 1))
+    asked, told, pauses = list[str](), list[str](), iter(range(5))
+
+    def ask(link: str, *_: object) -> set[ipaddress.IPv4Address]:
+        asked.append(link)
+        return set()
+
+    def pause(_: float) -> None:
+        if next(pauses, None) is None:
+            raise Over
+
+    (tmp_path / "wlan0" / "phy80211").mkdir(parents=True)
+    (tmp_path / "e0").mkdir()
+    monkeypatch.setattr(giving, "CLASS", tmp_path)
+    monkeypatch.setattr(giving, "local_links", lambda: links)
+    monkeypatch.setattr(giving, "other_servers", ask)
+    monkeypatch.setattr(giving.time, "sleep", pause)
+    monkeypatch.setattr(giving, "command", lambda link, *_: ["sleep", "60"])
+    with pytest.raises(Over):
+        give(OWN, "shuxiang", tmp_path / "leases", pace=Pace(pause_seconds=0), tell=told.append)
+    assert told == said
+    assert set(asked) == set(names) - {"wlan0"}
 
 
 def unit_rights() -> str:

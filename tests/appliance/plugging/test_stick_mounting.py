@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from card_disk import attached, need_disks
 from plugged_sticks import KINDS, device, image
 
 from appliance.plugging.device import Device, is_own, is_there, look_at
@@ -208,6 +209,34 @@ def test_the_machines_own_disks_are_left_alone(tmp_path: Path) -> None:
             assert not is_own(found, tmp_path)
         finally:
             unmount(place)
+
+
+@pytest.mark.parametrize(("beside", "own"), [("sx-system-a", True), ("sx-data", True), ("photos", False)])
+def test_a_stick_that_is_called_as_a_card_s_fat_is_one_where_nothing_of_ours_is_beside_it(
+    beside: str, own: bool, tmp_path: Path
+) -> None:
+    need_disks()
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["sfdisk", "--quiet", disk], input="label: dos\nstart=1MiB, size=4MiB\nstart=8MiB\n", text=True, check=True)  # fmt: skip
+    with attached(disk) as path:
+        subprocess.run(["mkfs.vfat", "-n", "SHUXIANG", f"{path}p1"], check=True, capture_output=True)
+        subprocess.run(["mke2fs", "-q", "-L", beside, f"{path}p2"], check=True)
+        found = look_at(Path(f"{path}p1"))
+        assert found is not None and found.label == "SHUXIANG"
+        assert is_own(found, tmp_path / "sticks") == own
+
+
+def test_a_stick_that_is_called_as_a_card_s_fat_and_has_no_table_is_one(tmp_path: Path) -> None:
+    need_disks()
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(4 << 20)
+    subprocess.run(["mkfs.vfat", "-n", "SHUXIANG", disk], check=True, capture_output=True)
+    with attached(disk, partitions=False) as path:
+        found = look_at(Path(path))
+        assert found is not None and not is_own(found, tmp_path / "sticks")
 
 
 def test_what_a_virus_leaves_is_named_and_hidden_folders_are_folders(tmp_path: Path) -> None:
