@@ -7,7 +7,7 @@ Layout, the same on every board:
     3  system B  empty, as large as A      for updates
     4  data      ext4, label sx-data       last, since it grows to the end of the disk
 
-Invariant: the same trees, layout and date give the same bytes.
+Invariant: the same trees with the same times, layout and date give the same bytes.
 """
 
 from __future__ import annotations
