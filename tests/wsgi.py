@@ -28,7 +28,10 @@ def stop(server: Any, thread: threading.Thread) -> None:
     listeners = server.map.values() if isinstance(server, MultiSocketServer) else [server]
     listener = next(one for one in listeners if isinstance(one, BaseWSGIServer))
     # The loop ends when its map is empty; only its own thread may change that map.
-    listener.trigger.pull_trigger(server.close)
+    with listener.trigger.lock:
+        # Under the lock: a loop that wakes for another reason would close the trigger before it is pulled.
+        listener.trigger.thunks.append(server.close)
+        listener.trigger.pull_trigger()
     thread.join(5)
     server.task_dispatcher.shutdown()
 
